@@ -1,0 +1,132 @@
+"""The model's contract: everything the outside must do so that the network means what it says.
+
+It travels as `model.json` inside the model package and the bundle; no code assumes any of these numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from edge_asd.errors import DataError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LogMelSpec:
+    """How sound becomes log-mel frames. Defaults are the DCASE Task 2 baseline's.
+
+    rate_hz: sample rate.
+    n_fft: window and FFT length, samples (periodic Hann).
+    hop_samples: step from frame to frame, samples.
+    n_mels: number of mel bands.
+    fmin_hz, fmax_hz: edges of the lowest and highest band.
+    mel_scale: "slaney" (area-normalised bands on Slaney's scale) or "htk" (unit peak, HTK's scale).
+    power: exponent of the magnitude spectrum, 2 = power.
+    floor_db: lowest value a band can take, dB.
+    """
+
+    rate_hz: int = 16000
+    n_fft: int = 1024
+    hop_samples: int = 512
+    n_mels: int = 128
+    fmin_hz: float = 0.0
+    fmax_hz: float = 8000.0
+    mel_scale: str = "slaney"
+    power: float = 2.0
+    floor_db: float = -100.0
+
+    def __post_init__(self) -> None:
+        if self.mel_scale not in ("slaney", "htk"):
+            raise DataError(f"contract: mel_scale {self.mel_scale!r} is neither 'slaney' nor 'htk'")
+        if self.power not in (1.0, 2.0):
+            raise DataError(f"contract: power {self.power!r} is neither 1 (magnitude) nor 2 (power)")
+        for name in ("rate_hz", "n_fft", "hop_samples", "n_mels"):
+            if getattr(self, name) <= 0:
+                raise DataError(f"contract: {name} is {getattr(self, name)}, must be above 0")
+        if self.n_fft % 2 or self.hop_samples > self.n_fft:
+            raise DataError(f"contract: n_fft {self.n_fft} must be even and at least hop_samples {self.hop_samples}")
+        if not 0 <= self.fmin_hz < self.fmax_hz <= self.rate_hz / 2:
+            raise DataError(f"contract: bands {self.fmin_hz}-{self.fmax_hz} Hz do not fit {self.rate_hz} Hz sound")
+
+
+@dataclass(frozen=True)
+class ModelContract:
+    """What one embedder expects and gives.
+
+    name, version: of the model, for people and provenance.
+    features: the front end it was trained on.
+    window_frames, step_frames: frames a window holds, and frames from one window to the next by default.
+    embedding_size: numbers in one embedding.
+    input_mean: "window" subtracts each window's own mean in dB (the embedding ignores loudness);
+        "fixed" subtracts `input_offset_db`.
+    input_offset_db, input_scale_db: (log-mel - mean) / input_scale_db is what the network is fed.
+    short_clip: what a clip shorter than a window becomes: "repeat" (frames over again from the start) or
+        "reflect" (frames back and forth).
+    """
+
+    name: str
+    version: str
+    features: LogMelSpec
+    window_frames: int = 64
+    step_frames: int = 32
+    embedding_size: int = 128
+    input_mean: str = "window"
+    input_offset_db: float = 0.0
+    input_scale_db: float = 20.0
+    short_clip: str = "repeat"
+
+    def __post_init__(self) -> None:
+        if self.input_mean not in ("window", "fixed"):
+            raise DataError(f"contract: input_mean {self.input_mean!r} is neither 'window' nor 'fixed'")
+        if self.short_clip not in ("repeat", "reflect"):
+            raise DataError(f"contract: short_clip {self.short_clip!r} is neither 'repeat' nor 'reflect'")
+        if self.window_frames <= 0 or not 0 < self.step_frames <= self.window_frames or self.embedding_size <= 0:
+            raise DataError(
+                f"contract: window_frames {self.window_frames}, step_frames {self.step_frames} and embedding_size "
+                f"{self.embedding_size} must be above 0, the step not above the window"
+            )
+
+    @property
+    def window_s(self) -> float:
+        """Seconds of sound one window covers, first sample to last."""
+        spec = self.features
+        return ((self.window_frames - 1) * spec.hop_samples + spec.n_fft) / spec.rate_hz
+
+    @property
+    def step_s(self) -> float:
+        """Seconds from one window's start to the next."""
+        return self.step_frames * self.features.hop_samples / self.features.rate_hz
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, the inverse of `from_dict`."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> ModelContract:
+        """Check and build from parsed JSON. Raises DataError naming the first wrong key."""
+        fields = _checked(cls, data, "contract")
+        fields["features"] = LogMelSpec(**_checked(LogMelSpec, fields["features"], "contract.features"))
+        return cls(**fields)
+
+
+_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,), "LogMelSpec": (dict,)}
+
+
+def _checked(cls: type, data: Any, where: str) -> dict[str, Any]:
+    """`data` as constructor arguments of dataclass `cls`: no key unknown, none of the wrong type, none missing."""
+    if not isinstance(data, dict):
+        raise DataError(f"{where}: expected an object, found {type(data).__name__}")
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    for key, value in data.items():
+        if key not in known:
+            raise DataError(f"{where}: unknown key {key!r}", remedy="the model was made by a newer edge-asd: upgrade")
+        allowed = _TYPES[str(known[key].type)]
+        if isinstance(value, bool) or not isinstance(value, allowed):
+            raise DataError(f"{where}.{key}: {value!r} is not of type {known[key].type}")
+    for name, field in known.items():
+        if name not in data and field.default is dataclasses.MISSING:
+            raise DataError(f"{where}: key {name!r} is missing")
+    return dict(data)
