@@ -1,0 +1,184 @@
+"""The `.asd` file: one machine's model, bank and calibration in one checked archive.
+
+It is a plain ZIP without compression (`unzip -l fan.asd` lists it): `manifest.json` names every other member with its
+size and SHA-256. Nothing in it is executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_asd.atomic import write_atomically
+from edge_asd.bank import EmbeddingBank
+from edge_asd.calibration import Calibration, EnrolmentScores, fit_threshold
+from edge_asd.clips import ClipScore, score_frames
+from edge_asd.contract import SCHEMA_VERSION, ModelContract
+from edge_asd.detector import Detector
+from edge_asd.errors import DataError, MissingInputError, StorageError
+from edge_asd.inference import Embedder, load_embedder
+from edge_asd.model_package import Model, check_member, check_schema, describe_member
+
+FORMAT = "edge-asd bundle"
+_ARRAYS = {"bank": ("vectors", "scales", "folds", "spectra_db"), "enrolment_scores": ("distances", "pieces")}
+"""Members that are arrays: attribute of the bundle -> fields of it."""
+_MANIFEST = "manifest.json"
+_NETWORK = "model.onnx"
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""Same content, same bytes: members carry no time of their own."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Everything a device needs to watch one machine.
+
+    model: the network and its contract.
+    bank: normal embeddings.
+    enrolment_scores: the enrolment scored against itself.
+    clip_calibration: threshold for the mean score of a clip.
+    live_calibration: threshold for the smoothed score of a stream.
+    smoothing_windows: windows averaged in a stream's score; the live threshold was fitted for this number.
+    enrolment: what was heard (seconds, windows, level, warnings), for people and health checks.
+    provenance: who made the bundle, when, with what.
+    """
+
+    model: Model
+    bank: EmbeddingBank
+    enrolment_scores: EnrolmentScores
+    clip_calibration: Calibration
+    live_calibration: Calibration
+    smoothing_windows: int
+    enrolment: dict[str, Any]
+    provenance: dict[str, Any]
+
+    @property
+    def contract(self) -> ModelContract:
+        """The model's contract."""
+        return self.model.contract
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The model, started on first use."""
+        return load_embedder(self.model)
+
+    def detector(self, *, smoothing_s: float | None = None, percentile: float | None = None) -> Detector:
+        """A detector for one stream.
+
+        smoothing_s, percentile: other than the bundle was calibrated for; the live threshold is then fitted anew.
+        """
+        n_windows, calibration = self.smoothing_windows, self.live_calibration
+        if smoothing_s is not None or percentile is not None:
+            if smoothing_s is not None:
+                n_windows = max(1, round(smoothing_s / self.contract.step_s))
+            calibration = fit_threshold(self.enrolment_scores.smoothed(n_windows), percentile or calibration.percentile)
+        return Detector(self.embedder, self.bank, calibration.threshold, n_windows)
+
+    def score_clip(self, frames: np.ndarray) -> ClipScore:
+        """Score a clip's log-mel frames [n, n_mels]."""
+        return score_frames(frames, self.embedder, self.bank)
+
+
+def save_bundle(bundle: Bundle, path: Path) -> None:
+    """Write the bundle whole or not at all. Raises StorageError, MissingInputError."""
+    members = {_NETWORK: bundle.model.network}
+    for owner, names in _ARRAYS.items():
+        for name in names:
+            buffer = io.BytesIO()
+            np.save(buffer, getattr(getattr(bundle, owner), name), allow_pickle=False)
+            members[_array_member(owner, name)] = buffer.getvalue()
+    manifest = {
+        "format": FORMAT,
+        "schema": SCHEMA_VERSION,
+        "contract": bundle.contract.to_dict(),
+        "precision": bundle.model.precision,
+        "model_provenance": bundle.model.provenance,
+        "calibration": {"clip": bundle.clip_calibration.to_dict(), "live": bundle.live_calibration.to_dict()},
+        "smoothing_windows": bundle.smoothing_windows,
+        "enrolment": bundle.enrolment,
+        "provenance": bundle.provenance,
+        "members": {name: describe_member(data) for name, data in members.items()},
+    }
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
+        file.writestr(zipfile.ZipInfo(_MANIFEST, _EPOCH), json.dumps(manifest, indent=1, allow_nan=False))
+        for name, data in members.items():
+            file.writestr(zipfile.ZipInfo(name, _EPOCH), data)
+    write_atomically(Path(path), archive.getvalue())
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Read a bundle and check every member's size and hash.
+
+    Raises MissingInputError, StorageError, DataError (not a bundle, damaged, cut short, of a newer schema).
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingInputError(f"{path}: no such bundle", remedy="make one with edge-asd enroll") from error
+    except OSError as error:
+        raise StorageError(f"{path}: cannot read: {error.strerror}") from error
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            members = {name: file.read(name) for name in file.namelist()}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path}: damaged or not a bundle ({error})", remedy="copy it again or enrol again") from error
+    manifest = _manifest(members, path)
+    for name, entry in manifest["members"].items():
+        if name not in members:
+            raise DataError(f"{path}: member {name} is missing", remedy="copy the bundle again")
+        check_member(f"{path}: {name}", members[name], entry)
+    try:
+        arrays = {
+            owner: {
+                name: np.load(io.BytesIO(members[_array_member(owner, name)]), allow_pickle=False) for name in names
+            }
+            for owner, names in _ARRAYS.items()
+        }
+        model = Model(
+            ModelContract.from_dict(manifest["contract"]),
+            str(manifest["precision"]),
+            members[_NETWORK],
+            manifest["model_provenance"],
+        )
+        bundle = Bundle(
+            model=model,
+            bank=EmbeddingBank(**arrays["bank"]),
+            enrolment_scores=EnrolmentScores(**arrays["enrolment_scores"]),
+            clip_calibration=Calibration.from_dict(manifest["calibration"]["clip"]),
+            live_calibration=Calibration.from_dict(manifest["calibration"]["live"]),
+            smoothing_windows=int(manifest["smoothing_windows"]),
+            enrolment=manifest["enrolment"],
+            provenance=manifest["provenance"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: incomplete bundle ({error!r})", remedy="enrol again") from error
+    expected = (model.contract.embedding_size, model.contract.features.n_mels)
+    if (bundle.bank.vectors.shape[1], bundle.bank.spectra_db.shape[-1]) != expected or bundle.smoothing_windows < 1:
+        raise DataError(f"{path}: the bank does not fit the model's contract", remedy="enrol again")
+    return bundle
+
+
+def _manifest(members: dict[str, bytes], path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(members[_MANIFEST])
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{path}: not a bundle (no readable {_MANIFEST})") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise DataError(f"{path}: not an edge-asd bundle")
+    check_schema(manifest.get("schema"), path)
+    entries = manifest.get("members")
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        raise DataError(f"{path}: the manifest lists no members")
+    return manifest
+
+
+def _array_member(owner: str, name: str) -> str:
+    return f"{owner}/{name}.npy"

@@ -1,0 +1,133 @@
+"""From enrolment scores to a threshold."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge_asd.errors import DataError
+from edge_asd.gamma import fit_gamma, gamma_cdf, gamma_quantile
+
+MIN_SCORES_FOR_FIT = 10
+"""Fewer scores cannot show whether a gamma distribution describes them."""
+
+
+@dataclass(frozen=True)
+class EnrolmentScores:
+    """The enrolment scored against itself; the bundle keeps it, so that thresholds can be fitted anew.
+
+    distances: float32 [n], each window's distance to the nearest of other folds.
+    pieces: int32 [n], the piece of sound (about 10 s, or one clip) each window belongs to, in order.
+    """
+
+    distances: np.ndarray
+    pieces: np.ndarray
+
+    def __post_init__(self) -> None:
+        n = len(self.distances)
+        if n == 0 or self.distances.ndim != 1 or self.pieces.shape != (n,) or not np.isfinite(self.distances).all():
+            raise DataError("enrolment scores: not one finite distance and one piece a window")
+
+    def per_clip(self) -> np.ndarray:
+        """Mean distance of each piece, [n_pieces]: what the score of a normal clip looks like."""
+        return np.array([own.mean() for own in self._by_piece()])
+
+    def smoothed(self, n_windows: int) -> np.ndarray:
+        """Means of `n_windows` consecutive windows: what the score of a normal stream looks like.
+
+        Averages do not reach from one piece into the next; a shorter piece is averaged whole.
+        """
+        means = []
+        for own in self._by_piece():
+            size = min(n_windows, len(own))
+            means.append(np.convolve(own, np.full(size, 1.0 / size), mode="valid"))
+        return np.concatenate(means)
+
+    def _by_piece(self) -> list[np.ndarray]:
+        return np.split(self.distances, np.flatnonzero(np.diff(self.pieces)) + 1)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A threshold and where it came from.
+
+    threshold: scores above it are anomalous.
+    percentile: share of normal sound, in percent, meant to stay below.
+    method: "gamma" (maximum-likelihood fit, as in the DCASE reports) or "robust" (median + deviations).
+    n_scores: enrolment scores it rests on.
+    note: in words, why the fall-back was taken; empty for a good fit.
+    """
+
+    threshold: float
+    percentile: float
+    method: str
+    n_scores: int
+    note: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, the inverse of `from_dict`."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Calibration:
+        """Build from parsed JSON; raises DataError for anything but finite numbers and strings in place."""
+        try:
+            made = cls(
+                threshold=float(data["threshold"]),
+                percentile=float(data["percentile"]),
+                method=str(data["method"]),
+                n_scores=int(data["n_scores"]),
+                note=str(data["note"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"calibration: {error!r} in {data!r}") from error
+        if not math.isfinite(made.threshold):
+            raise DataError(f"calibration: threshold {made.threshold} is not a finite number")
+        return made
+
+
+def fit_threshold(scores: np.ndarray, percentile: float) -> Calibration:
+    """Fit the threshold below which `percentile` percent of normal scores [n] should stay.
+
+    A gamma distribution is fitted; where that cannot describe the scores (too few, no spread, or a
+    Kolmogorov-Smirnov distance beyond twice the 5 % point) the larger of the empirical percentile and median +
+    normal-equivalent deviations (1.4826 MAD) is taken instead, and the note says so.
+    """
+    if not 50.0 <= percentile < 100.0:
+        raise DataError(f"percentile {percentile} is not within 50 <= p < 100")
+    scores = np.asarray(scores, np.float64)
+    scores = scores[np.isfinite(scores)]
+    if scores.size == 0:
+        raise DataError("no enrolment score to fit a threshold on", remedy="enrol at least 20 s of sound")
+    share = percentile / 100.0
+    if scores.size < MIN_SCORES_FOR_FIT:
+        reason = f"only {scores.size} enrolment scores, {MIN_SCORES_FOR_FIT} are needed for a fit"
+    elif scores.max() - scores.min() <= 1e-9:
+        reason = "the enrolment scores do not vary"
+    else:
+        positive = np.maximum(scores, 1e-9)  # rounding can put a cosine distance a hair under 0
+        shape, scale = fit_gamma(positive)
+        ordered = np.sort(positive)
+        model = np.array([gamma_cdf(float(x), shape, scale) for x in ordered])
+        ranks = np.arange(ordered.size + 1) / ordered.size
+        distance = max(np.max(model - ranks[:-1]), np.max(ranks[1:] - model))
+        limit = 2.0 * 1.36 / math.sqrt(ordered.size)
+        if distance <= limit:
+            return Calibration(gamma_quantile(share, shape, scale), percentile, "gamma", int(scores.size))
+        reason = f"the scores do not follow a gamma distribution (distance {distance:.2f}, limit {limit:.2f})"
+    return Calibration(_robust_threshold(scores, share), percentile, "robust", int(scores.size), reason)
+
+
+def _robust_threshold(scores: np.ndarray, share: float) -> float:
+    median = float(np.median(scores))
+    deviation = 1.4826 * float(np.median(np.abs(scores - median)))
+    # Standard deviations that hold `share` of a normal distribution: 1.64 for 95 %.
+    low, high = 0.0, 10.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if 0.5 * (1.0 + math.erf(middle / math.sqrt(2.0))) < share else (low, middle)
+    return max(float(np.quantile(scores, share)), median + low * deviation)

@@ -1,0 +1,75 @@
+"""Clips: a recording on disk as log-mel frames, and its score against a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_asd.bank import EmbeddingBank
+from edge_asd.contract import LogMelSpec
+from edge_asd.errors import DataError, MissingInputError
+from edge_asd.frontend import log_mel
+from edge_asd.inference import Embedder
+from edge_asd.windows import clip_windows
+
+LOG_MEL_SUFFIX = ".npy"
+"""A clip may also be a published dump of log-mel frames."""
+
+
+@dataclass(frozen=True)
+class ClipScore:
+    """One clip's score. Higher = more anomalous.
+
+    score: mean cosine distance of the clip's windows to the nearest normal ones.
+    max_score: of the worst window; peak_time_s: where that window's middle lies, seconds from the clip's start.
+    n_windows: windows scored.
+    """
+
+    score: float
+    max_score: float
+    peak_time_s: float
+    n_windows: int
+
+
+def read_frames(path: Path, spec: LogMelSpec, channel: int | None = None) -> np.ndarray:
+    """A clip as log-mel frames float32 [n, n_mels] in dB, from audio or from a `.npy` dump of frames.
+
+    Raises MissingInputError, DataError.
+    """
+    path = Path(path)
+    if path.suffix.lower() == LOG_MEL_SUFFIX:
+        return _read_dump(path, spec)
+    from edge_asd.audio.files import read_clip
+
+    return log_mel(read_clip(path, spec.rate_hz, channel), spec)
+
+
+def _read_dump(path: Path, spec: LogMelSpec) -> np.ndarray:
+    if not path.is_file():
+        raise MissingInputError(f"{path}: no such file")
+    try:
+        frames = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path}: not a readable .npy file: {error}") from error
+    if not isinstance(frames, np.ndarray) or frames.ndim != 2 or frames.shape[1] != spec.n_mels or len(frames) == 0:
+        raise DataError(f"{path}: shape {getattr(frames, 'shape', '?')}, expected log-mel frames [n, {spec.n_mels}]")
+    if frames.dtype.kind not in "fiu" or not np.isfinite(frames).all():
+        raise DataError(f"{path}: {frames.dtype} with values that are not finite numbers, expected dB")
+    return np.maximum(frames.astype(np.float32), np.float32(spec.floor_db))
+
+
+def score_frames(frames: np.ndarray, embedder: Embedder, bank: EmbeddingBank) -> ClipScore:
+    """Score a clip's log-mel frames [n, n_mels]."""
+    contract = embedder.contract
+    windows, starts = clip_windows(frames, contract)
+    distances, _ = bank.nearest(embedder.embed(windows))
+    worst = int(distances.argmax())
+    middle_frame = starts[worst] + min(contract.window_frames, len(frames)) / 2
+    return ClipScore(
+        score=float(distances.mean()),
+        max_score=float(distances[worst]),
+        peak_time_s=float(middle_frame) * contract.features.hop_samples / contract.features.rate_hz,
+        n_windows=len(windows),
+    )

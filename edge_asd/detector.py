@@ -1,0 +1,115 @@
+"""The whole pipe, pure and testable: blocks of samples in, scored windows out."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_asd.audio.block import AudioBlock, level_dbfs
+from edge_asd.bank import EmbeddingBank
+from edge_asd.frontend import LogMel
+from edge_asd.inference import Embedder
+from edge_asd.windows import WindowAssembler
+
+
+@dataclass(frozen=True)
+class WindowScore:
+    """One scored window of a stream. Higher = more anomalous.
+
+    start_position, end_position: first sample and one past the last, at the model's rate.
+    time: when the window ended, seconds since the Unix epoch (UTC).
+    score: mean distance of the last windows (the detector's smoothing), compared with `threshold`.
+    window_score: cosine distance of this window alone to the nearest normal one.
+    threshold, anomalous: the bundle's live threshold and whether `score` is above it.
+    level_dbfs: RMS level of the sound since the window before.
+    spectrum_db: float32 [n_mels], the window's mean log-mel.
+    nearest: index of the nearest window in the bank.
+    """
+
+    start_position: int
+    end_position: int
+    time: float
+    score: float
+    window_score: float
+    threshold: float
+    anomalous: bool
+    level_dbfs: float
+    spectrum_db: np.ndarray
+    nearest: int
+
+
+class Detector:
+    """Scores a stream against one bundle.
+
+    embedder, bank: of one model; the bank was fitted with this very embedder.
+    threshold: for smoothed scores.
+    smoothing_windows: how many of the last windows a score averages. Fewer are averaged after a gap or at the start,
+        so the first score comes with the first window.
+
+    Samples are held back until they complete a window, so the front end always works in whole steps: the cheapest
+    way, at no delay.
+    """
+
+    def __init__(self, embedder: Embedder, bank: EmbeddingBank, threshold: float, smoothing_windows: int) -> None:
+        self.contract = embedder.contract
+        self.bank = bank
+        self.threshold = threshold
+        self._embedder = embedder
+        self._front_end = LogMel(self.contract.features, padded=False)
+        self._assembler = WindowAssembler(self.contract)
+        self._recent: deque[float] = deque(maxlen=smoothing_windows)
+        features = self.contract.features
+        self._window_samples = (self.contract.window_frames - 1) * features.hop_samples + features.n_fft
+        self._step_samples = self.contract.step_frames * features.hop_samples
+        self.reset()
+
+    def reset(self) -> None:
+        """Start afresh: nothing heard before counts. Called on every gap, so that no window spans one."""
+        self._front_end.reset()
+        self._assembler.reset()
+        self._recent.clear()
+        self._held: list[np.ndarray] = []
+        self._held_samples = 0
+        self._needed_samples = self._window_samples
+        self._window_start: int | None = None
+
+    def push(self, block: AudioBlock) -> list[WindowScore]:
+        """Take the next block of the stream; give the windows it completes, oldest first."""
+        if block.gap_samples:
+            self.reset()
+        if self._window_start is None:
+            self._window_start = block.position
+        self._held.append(block.samples)
+        self._held_samples += block.samples.size
+        scored = []
+        while self._held_samples >= self._needed_samples:
+            scored.append(self._next_window(block))
+        return scored
+
+    def _next_window(self, block: AudioBlock) -> WindowScore:
+        held = np.concatenate(self._held)
+        fresh, rest = held[: self._needed_samples], held[self._needed_samples :]
+        self._held, self._held_samples = [rest], rest.size
+        self._needed_samples = self._step_samples
+        (window,) = self._assembler.push(self._front_end.push(fresh))
+        distances, nearest = self.bank.nearest(self._embedder.embed(window[None]))
+        self._recent.append(float(distances[0]))
+        score = sum(self._recent) / len(self._recent)
+        assert self._window_start is not None
+        start = self._window_start
+        end = start + self._window_samples
+        self._window_start += self._step_samples
+        return WindowScore(
+            start_position=start,
+            end_position=end,
+            time=block.captured_at + (end - block.position) / self.contract.features.rate_hz,
+            score=score,
+            window_score=float(distances[0]),
+            threshold=self.threshold,
+            anomalous=score > self.threshold,
+            level_dbfs=level_dbfs(fresh),
+            spectrum_db=window.mean(axis=0),
+            nearest=int(nearest[0]),
+        )

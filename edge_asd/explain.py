@@ -1,0 +1,82 @@
+"""Why a sound is anomalous, in words and numbers: the bands that rose or fell against the nearest normal windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge_asd.bank import EmbeddingBank
+from edge_asd.contract import LogMelSpec
+from edge_asd.detector import WindowScore
+from edge_asd.frontend import mel_edges_hz
+
+MIN_CHANGE_DB = 3.0
+NORMAL_DEVIATIONS = 3.0
+"""A band has changed where it left its own normal spread by this many standard deviations."""
+MAX_BANDS = 3
+
+
+@dataclass(frozen=True)
+class BandChange:
+    """Neighbouring bands that moved together: edges in Hz and the mean change in dB."""
+
+    from_hz: float
+    to_hz: float
+    change_db: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {"from_hz": round(self.from_hz), "to_hz": round(self.to_hz), "change_db": round(self.change_db, 1)}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What changed: a sentence, and the bands it speaks of, the largest change first."""
+
+    text: str
+    bands: tuple[BandChange, ...]
+
+
+def explain(scores: Sequence[WindowScore], bank: EmbeddingBank, spec: LogMelSpec) -> Explanation:
+    """Compare the windows' mean spectrum with that of their nearest normal windows.
+
+    scores: at least one window, usually those above the threshold.
+    """
+    heard = np.mean([score.spectrum_db for score in scores], axis=0)
+    normal = bank.spectra_db[[score.nearest for score in scores]].astype(np.float32).mean(axis=0)
+    spread = bank.spectra_db.astype(np.float32).std(axis=0)
+    change = heard - normal
+    moved = np.abs(change) >= np.maximum(MIN_CHANGE_DB, NORMAL_DEVIATIONS * spread)
+    edges = mel_edges_hz(spec)
+    runs = _runs(np.where(moved, np.sign(change), 0.0))
+    bands = [BandChange(float(edges[a]), float(edges[b + 1]), float(change[a:b].mean())) for a, b in runs]
+    bands = sorted(bands, key=lambda band: -abs(band.change_db) * np.sqrt(band.to_hz - band.from_hz))[:MAX_BANDS]
+    if bands:
+        return Explanation("; ".join(_words(band) for band in bands), tuple(bands))
+    largest = int(np.abs(change).argmax())
+    centre_hz = float(edges[largest + 1])
+    return Explanation(
+        f"no band left its normal range; the pattern in time changed (largest difference {change[largest]:+.1f} dB "
+        f"near {_hz(centre_hz)})",
+        (),
+    )
+
+
+def _runs(signs: np.ndarray) -> list[tuple[int, int]]:
+    """Half-open ranges of equal non-zero sign."""
+    borders = np.flatnonzero(np.diff(signs)) + 1
+    starts = np.concatenate(([0], borders))
+    ends = np.concatenate((borders, [len(signs)]))
+    return [(int(a), int(b)) for a, b in zip(starts, ends, strict=True) if signs[a] != 0.0]
+
+
+def _words(band: BandChange) -> str:
+    verb = "rose" if band.change_db > 0 else "fell"
+    return f"{_hz(band.from_hz)} to {_hz(band.to_hz)} {verb} by {abs(band.change_db):.0f} dB"
+
+
+def _hz(frequency_hz: float) -> str:
+    return f"{frequency_hz / 1000:.1f} kHz" if frequency_hz >= 1000 else f"{frequency_hz:.0f} Hz"

@@ -1,0 +1,57 @@
+"""ONNX Runtime: the default on every 64-bit board."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_asd.contract import ModelContract
+from edge_asd.errors import DataError, UnavailableError
+from edge_asd.inference.embedder import normalised
+
+MAX_BATCH = 16
+"""Windows run at once: more gains nothing on one thread and costs memory."""
+
+
+class OnnxEmbedder:
+    """An ONNX network on the CPU.
+
+    network: the ONNX file's bytes.
+    contract: what the network expects; its shapes are checked against the file.
+    threads: of the runtime; one leaves the board's other cores alone.
+    """
+
+    def __init__(self, network: bytes, contract: ModelContract, threads: int = 1) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise UnavailableError("onnxruntime is not installed", remedy="pip install onnxruntime") from error
+        onnxruntime.disable_telemetry_events()  # it would otherwise try to persist an id in the user's home
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        options.enable_cpu_mem_arena = False  # saves resident memory; at these sizes it costs no time
+        try:
+            self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises several unrelated classes for a bad file
+            raise DataError(f"the network cannot be loaded: {str(error).splitlines()[0]}") from error
+        self.contract = contract
+        features = contract.features
+        self._input = self._checked(self._session.get_inputs(), [1, contract.window_frames, features.n_mels], "input")
+        self._output = self._checked(self._session.get_outputs(), [contract.embedding_size], "output")
+
+    @staticmethod
+    def _checked(tensors: list, shape: list[int], what: str) -> str:
+        """Name of the only tensor, whose shape after the batch axis must be `shape`."""
+        if len(tensors) != 1 or list(tensors[0].shape[1:]) != shape:
+            found = ", ".join(f"{t.name} {t.shape}" for t in tensors)
+            raise DataError(f"the network's {what} is {found}, its contract says [batch, {', '.join(map(str, shape))}]")
+        return tensors[0].name
+
+    def embed(self, windows: np.ndarray) -> np.ndarray:
+        """Log-mel windows float32 [n, window_frames, n_mels] in dB -> embeddings float32 [n, embedding_size]."""
+        parts = [np.empty((0, self.contract.embedding_size), np.float32)]
+        for start in range(0, len(windows), MAX_BATCH):
+            fed = normalised(windows[start : start + MAX_BATCH], self.contract)
+            parts.append(self._session.run([self._output], {self._input: fed})[0])
+        return np.concatenate(parts)

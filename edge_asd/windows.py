@@ -1,0 +1,57 @@
+"""From frames to the windows a network sees: of a clip at once, or as a stream grows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge_asd.contract import ModelContract
+from edge_asd.errors import DataError
+
+
+def clip_windows(frames: np.ndarray, contract: ModelContract) -> tuple[np.ndarray, np.ndarray]:
+    """All windows of one clip.
+
+    frames: float32 [n, n_mels], n >= 1. A clip shorter than a window becomes one window by the contract's
+    `short_clip` rule. Where the steps leave a rest, a last window ends with the clip, so that no frame goes unheard.
+
+    Returns windows [k, window_frames, n_mels] (a view where possible) and the first frame of each [k].
+    """
+    if frames.ndim != 2 or frames.shape[1] != contract.features.n_mels or len(frames) == 0:
+        raise DataError(f"log-mel of shape {list(frames.shape)}, expected [frames, {contract.features.n_mels}]")
+    size, step = contract.window_frames, contract.step_frames
+    if len(frames) < size:
+        return lengthened(frames, size, contract.short_clip)[None], np.zeros(1, np.intp)
+    starts = np.arange(0, len(frames) - size + 1, step)
+    if starts[-1] + size < len(frames):
+        starts = np.append(starts, len(frames) - size)
+    every = np.lib.stride_tricks.sliding_window_view(frames, size, axis=0).transpose(0, 2, 1)
+    return every[starts], starts
+
+
+def lengthened(frames: np.ndarray, n_frames: int, rule: str) -> np.ndarray:
+    """A short clip made [n_frames, n_mels] long: "repeat" starts over, "reflect" goes back and forth."""
+    order = np.arange(len(frames))
+    if rule == "reflect" and len(frames) > 1:
+        order = np.concatenate((order, order[-2:0:-1]))
+    return frames[np.resize(order, n_frames)]
+
+
+class WindowAssembler:
+    """Frames of an unbroken stream in, windows out; `reset` after a gap."""
+
+    def __init__(self, contract: ModelContract) -> None:
+        self._contract = contract
+        self._frames = np.empty((0, contract.features.n_mels), np.float32)
+
+    def reset(self) -> None:
+        """Forget the frames kept so far: the next one begins a window."""
+        self._frames = self._frames[:0]
+
+    def push(self, frames: np.ndarray) -> np.ndarray:
+        """Take frames [n, n_mels]; give the windows they complete, [k, window_frames, n_mels]."""
+        size, step = self._contract.window_frames, self._contract.step_frames
+        self._frames = np.concatenate((self._frames, frames))
+        n_windows = max(0, (len(self._frames) - size) // step + 1)
+        windows = np.stack([self._frames[i * step : i * step + size] for i in range(n_windows)]) if n_windows else None
+        self._frames = self._frames[n_windows * step :]
+        return windows if windows is not None else np.empty((0, size, self._frames.shape[1]), np.float32)
