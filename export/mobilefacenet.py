@@ -1,0 +1,106 @@
+"""MobileFaceNet (Chen et al. 2018, arXiv 1804.07573) over log-mel windows, with ReLU6 so that it quantises whole.
+
+Two layer tables: the paper's own, and the shorter one used by ST-gram (Liu et al. 2022) for machine sound.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from edge_asd.errors import ConfigError
+
+LAYER_TABLES: dict[str, tuple[tuple[int, int, int, int], ...]] = {
+    "original": ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1)),
+    "stgram": ((2, 128, 2, 2), (4, 128, 2, 2), (4, 128, 2, 2)),
+}
+"""Rows of bottlenecks: (expansion t, output channels c, repeats n, stride of the first s)."""
+STEM_CHANNELS, HEAD_CHANNELS = 64, 512
+CHANNEL_STEP = 8
+
+
+def scaled(channels: int, width: float) -> int:
+    """`channels` times the width multiplier, rounded to a whole number of vector lanes."""
+    return max(CHANNEL_STEP, round(channels * width / CHANNEL_STEP) * CHANNEL_STEP)
+
+
+def _conv(
+    n_in: int, n_out: int, kernel: int | tuple[int, int] = 1, *, stride: int = 1, groups: int = 1, linear: bool = False
+) -> nn.Sequential:
+    """Convolution and BatchNorm, then ReLU6 unless `linear`. Kernels of 3 keep the size; a kernel of two sizes pools it."""
+    padding = 1 if kernel == 3 else 0
+    layers: list[nn.Module] = [
+        nn.Conv2d(n_in, n_out, kernel, stride=stride, padding=padding, groups=groups, bias=False),
+        nn.BatchNorm2d(n_out),
+    ]
+    if not linear:
+        layers.append(nn.ReLU6())
+    return nn.Sequential(*layers)
+
+
+class Bottleneck(nn.Module):
+    """Inverted residual: 1x1 expansion, 3x3 depthwise, linear 1x1; added to its input where the shapes agree."""
+
+    def __init__(self, n_in: int, n_out: int, expansion: int, stride: int) -> None:
+        super().__init__()
+        hidden = n_in * expansion
+        self.residual = stride == 1 and n_in == n_out
+        self.layers = nn.Sequential(
+            _conv(n_in, hidden),
+            _conv(hidden, hidden, 3, stride=stride, groups=hidden),
+            _conv(hidden, n_out, linear=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, n_in, h, w] -> [batch, n_out, h / stride, w / stride]."""
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+class MobileFaceNet(nn.Module):
+    """Log-mel window in, embedding out.
+
+    window_frames, n_mels: size of the input; the last, global depthwise convolution spans what is left of it (1/16).
+    embedding_size: numbers in the embedding.
+    table: a key of `LAYER_TABLES`.
+    width: multiplier of every hidden channel count.
+    """
+
+    def __init__(
+        self, *, window_frames: int, n_mels: int, embedding_size: int, table: str = "stgram", width: float = 1.0
+    ) -> None:
+        super().__init__()
+        if table not in LAYER_TABLES:
+            raise ConfigError(f"model.table {table!r} is none of {', '.join(LAYER_TABLES)}")
+        if width <= 0 or embedding_size <= 0 or window_frames < 16 or n_mels < 16:
+            raise ConfigError(
+                f"model: width {width} and embedding_size {embedding_size} must be above 0, "
+                f"window_frames {window_frames} and n_mels {n_mels} at least 16"
+            )
+        stem = scaled(STEM_CHANNELS, width)
+        blocks: list[nn.Module] = [_conv(1, stem, 3, stride=2), _conv(stem, stem, 3, groups=stem)]
+        n_in, height, breadth = stem, -(-window_frames // 2), -(-n_mels // 2)
+        for expansion, channels, repeats, first_stride in LAYER_TABLES[table]:
+            for i in range(repeats):
+                stride = first_stride if i == 0 else 1
+                blocks.append(Bottleneck(n_in, scaled(channels, width), expansion, stride))
+                n_in, height, breadth = scaled(channels, width), -(-height // stride), -(-breadth // stride)
+        head = scaled(HEAD_CHANNELS, width)
+        self.blocks = nn.Sequential(*blocks)
+        self.head = nn.Sequential(
+            _conv(n_in, head),
+            _conv(head, head, (height, breadth), groups=head, linear=True),
+            _conv(head, embedding_size, linear=True),
+            nn.Flatten(),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, log_mel: Tensor) -> Tensor:
+        """[batch, 1, window_frames, n_mels] normalised -> [batch, embedding_size]."""
+        return self.head(self.blocks(log_mel))
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable numbers in the model."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
