@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from edge_asd.audio.block import AudioBlock, level_dbfs
 from edge_asd.bank import EmbeddingBank
+from edge_asd.explain import Explanation, explain
 from edge_asd.frontend import LogMel
 from edge_asd.inference import Embedder
 from edge_asd.windows import WindowAssembler
@@ -87,6 +89,12 @@ class Detector:
         while self._held_samples >= self._needed_samples:
             scored.append(self._next_window(block))
         return scored
+
+    def explain(self, scores: Sequence[WindowScore]) -> Explanation:
+        """What changed in these windows (at least one) against the normal windows nearest to them."""
+        spectra_db = np.array([score.spectrum_db for score in scores])
+        nearest = np.array([score.nearest for score in scores])
+        return explain(spectra_db, nearest, self.bank, self.contract.features)
 
     def _next_window(self, block: AudioBlock) -> WindowScore:
         held = np.concatenate(self._held)

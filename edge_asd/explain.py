@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,6 @@ import numpy as np
 
 from edge_asd.bank import EmbeddingBank
 from edge_asd.contract import LogMelSpec
-from edge_asd.detector import WindowScore
 from edge_asd.frontend import mel_edges_hz
 
 MIN_CHANGE_DB = 3.0
@@ -40,13 +38,13 @@ class Explanation:
     bands: tuple[BandChange, ...]
 
 
-def explain(scores: Sequence[WindowScore], bank: EmbeddingBank, spec: LogMelSpec) -> Explanation:
-    """Compare the windows' mean spectrum with that of their nearest normal windows.
+def explain(spectra_db: np.ndarray, nearest: np.ndarray, bank: EmbeddingBank, spec: LogMelSpec) -> Explanation:
+    """Compare the mean spectrum of some windows with that of the normal windows nearest to them.
 
-    scores: at least one window, usually those above the threshold.
+    spectra_db: [n, n_mels], mean log-mel of each window, n >= 1. nearest: [n], indices into the bank.
     """
-    heard = np.mean([score.spectrum_db for score in scores], axis=0)
-    normal = bank.spectra_db[[score.nearest for score in scores]].astype(np.float32).mean(axis=0)
+    heard = spectra_db.mean(axis=0)
+    normal = bank.spectra_db[nearest].astype(np.float32).mean(axis=0)
     spread = bank.spectra_db.astype(np.float32).std(axis=0)
     change = heard - normal
     moved = np.abs(change) >= np.maximum(MIN_CHANGE_DB, NORMAL_DEVIATIONS * spread)
