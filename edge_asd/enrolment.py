@@ -154,7 +154,8 @@ class Enrolment:
             first = int(np.flatnonzero(~np.isfinite(samples))[0])
             raise DataError(f"{name}: sample {first} is not a finite number", remedy="record it again")
         rate_hz = self.model.contract.features.rate_hz
-        for start in range(0, max(1, samples.size), rate_hz):
+        # Whole seconds; a rest at the end may be too short to judge.
+        for start in range(0, max(1, samples.size - rate_hz + 1), rate_hz):
             second = samples[start : start + rate_hz]
             if level_dbfs(second) <= SILENCE_LIMIT_DBFS:
                 self._refuse(f"{name}: silent at {start / rate_hz:.0f} s ({level_dbfs(second):.0f} dBFS)")
