@@ -14,7 +14,7 @@ from edge_asd.audio.pacing import BLOCK_S, Pacer
 
 
 class GeneratedSource:
-    """Plays `samples`, float32 mono [n] at `rate_hz`, in blocks of 0.1 s.
+    """Plays `samples`, float32 mono [n] at `rate_hz`, in blocks of 0.25 s.
 
     paced: at the speed of the sound; otherwise as fast as blocks are taken.
     clock: UTC seconds since the epoch; sample 0 is heard when iteration begins.

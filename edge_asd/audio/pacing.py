@@ -11,8 +11,8 @@ import numpy as np
 
 from edge_asd.audio.block import AudioBlock
 
-BLOCK_S = 0.1
-"""Length of a live block: what a meter shows as moving."""
+BLOCK_S = 0.25
+"""Length of a live block: short enough for a moving meter, long enough that calls cost little."""
 FAST_BLOCK_S = 1.0
 """Length of a block when nobody watches: fewer calls, the same numbers."""
 
