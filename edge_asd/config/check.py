@@ -1,0 +1,75 @@
+"""One value against the limits of its field: the same words whether it came from a file, the environment or a flag."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from edge_asd.errors import ConfigError
+
+KINDS = {
+    "text": "text",
+    "path": "a path",
+    "whole": "a whole number",
+    "number": "a number",
+    "names": "a map of names to device names",
+}
+
+
+def checked(value: Any, limits: Mapping[str, Any], where: str) -> Any:
+    """`value` as its field takes it. Raises ConfigError naming `where`, the value and what is allowed."""
+    if value is None:
+        if limits.get("optional"):
+            return None
+        raise ConfigError(f"{where} is empty", remedy=f"give {_allowed(limits)} or leave it out")
+    kind = limits["kind"]
+    fits = {
+        "text": isinstance(value, str) and value != "",
+        "path": isinstance(value, str) and value != "",
+        "whole": isinstance(value, int) and not isinstance(value, bool),
+        "number": isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value),
+        "names": isinstance(value, Mapping) and all(isinstance(x, str) and x for kv in value.items() for x in kv),
+    }[kind]
+    if not fits or not _in_range(value, limits):
+        hint = " (quote it to make it text)" if kind in ("text", "path") and not isinstance(value, str) else ""
+        raise ConfigError(f"{where} is {_shown(value)}", remedy=f"give {_allowed(limits)}{hint}")
+    if kind == "number":
+        return float(value)
+    return dict(value) if kind == "names" else value
+
+
+def _in_range(value: Any, limits: Mapping[str, Any]) -> bool:
+    return (
+        ("choices" not in limits or value in limits["choices"])
+        and ("at_least" not in limits or value >= limits["at_least"])
+        and ("above" not in limits or value > limits["above"])
+        and ("at_most" not in limits or value <= limits["at_most"])
+        and ("below" not in limits or value < limits["below"])
+    )
+
+
+def _allowed(limits: Mapping[str, Any]) -> str:
+    if "choices" in limits:
+        return " or ".join((", ".join(limits["choices"][:-1]), limits["choices"][-1]))
+    words = [KINDS[limits["kind"]]]
+    if "at_least" in limits:
+        words.append(f"of at least {limits['at_least']}")
+    if "above" in limits:
+        words.append(f"above {limits['above']}")
+    if "at_most" in limits:
+        words.append(f"and at most {limits['at_most']}")
+    if "below" in limits:
+        words.append(f"and below {limits['below']}")
+    return " ".join(words)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "a map"
+    if isinstance(value, (list, tuple, set)):
+        return "a list"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,110 @@
+"""Every setting there is: its type, range, unit and default. `load.py` checks values against these classes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from edge_asd.monitor.alarm import AlarmSettings
+
+
+def setting(default: Any, **limits: Any) -> Any:
+    """A field with what its value must keep to.
+
+    limits: `kind` ("text", "path", "whole", "number", "names" = a map of text to text), `at_least`, `above`,
+    `at_most`, `below`, `choices`, `optional` (None is a value: unset).
+    """
+    if isinstance(default, Mapping):
+        return field(default_factory=lambda: dict(default), metadata=limits)
+    return field(default=default, metadata=limits)
+
+
+@dataclass(frozen=True)
+class AudioConfig:
+    """Where the sound comes from."""
+
+    device: str | None = setting(None, kind="text", optional=True)
+    """Input device: a name of `aliases`, or a name (or a part of one) that `edge-asd devices` prints."""
+    aliases: Mapping[str, str] = setting({}, kind="names")
+    """Own names for devices, such as mic0: each stands for a stable name that `edge-asd devices` prints."""
+    channel: int | None = setting(None, kind="whole", at_least=0, optional=True)
+    """Channel to listen to, counted from 0; unset: the only one, or channel 0 with a note."""
+    rate: int | None = setting(None, kind="whole", at_least=4000, at_most=768000, optional=True)
+    """Rate asked of the device, or of raw sound on standard input, in Hz; unset: the model's if possible."""
+    channels: int = setting(1, kind="whole", at_least=1, at_most=64)
+    """Channels of raw sound on standard input; a device and a file know their own."""
+    input_format: str = setting("auto", kind="text", choices=("auto", "wav", "s16le", "s32le", "f32le"))
+    """Sound on standard input: WAV, raw samples, or auto (WAV by its header, else s16le)."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What judges the sound."""
+
+    bundle: str | None = setting(None, kind="path", optional=True)
+    """The machine's .asd file, made by `edge-asd enroll`; a relative path counts from the config file."""
+    package: str | None = setting(None, kind="path", optional=True)
+    """Model package to enrol with (a directory); unset: the one that ships with edge-asd."""
+    precision: str = setting("int8", kind="text", choices=("int8", "fp32"))
+    """Network to enrol with; a bundle carries its own."""
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """How windows become a score. The threshold is fitted anew for whatever is set here."""
+
+    smoothing_s: float | None = setting(None, kind="number", at_least=0, at_most=3600, optional=True)
+    """Span of windows, in seconds, whose mean is the score (0: one window); unset: as enrolled."""
+    percentile: float | None = setting(None, kind="number", at_least=50, below=100, optional=True)
+    """Share of normal scores, in percent, to stay below the threshold (higher: fewer alarms); unset: as enrolled."""
+
+
+@dataclass(frozen=True)
+class AlarmConfig:
+    """When scores become an alarm; how the spans add up is told at `edge_asd.monitor.alarm.AlarmSettings`."""
+
+    confirm_s: float = setting(AlarmSettings.confirm_s, kind="number", at_least=0, at_most=86400)
+    """Seconds the score stays above the threshold before an alarm starts."""
+    release_ratio: float = setting(AlarmSettings.release_ratio, kind="number", above=0, at_most=1)
+    """Share of the threshold the score must fall below before an alarm can end."""
+    release_s: float = setting(AlarmSettings.release_s, kind="number", at_least=0, at_most=86400)
+    """Seconds it stays there before the alarm ends."""
+    cooldown_s: float = setting(AlarmSettings.cooldown_s, kind="number", at_least=0, at_most=604800)
+    """Seconds after an alarm's end in which no other starts."""
+
+
+@dataclass(frozen=True)
+class OutputConfig:
+    """Where results go."""
+
+    format: str = setting("auto", kind="text", choices=("auto", "meter", "json"))
+    """On standard output: a live meter, JSON lines, or auto (meter in a terminal, else JSON lines)."""
+    file: str | None = setting(None, kind="path", optional=True)
+    """JSON lines are also appended to this file; a relative path counts from the config file."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration, one attribute a section."""
+
+    audio: AudioConfig = field(default_factory=AudioConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
+    alarm: AlarmConfig = field(default_factory=AlarmConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+
+
+SECTIONS: dict[str, type] = {
+    "audio": AudioConfig,
+    "model": ModelConfig,
+    "detector": DetectorConfig,
+    "alarm": AlarmConfig,
+    "output": OutputConfig,
+}
+
+
+def fields_of(section: str) -> dict[str, dataclasses.Field[Any]]:
+    """Key -> field of one section."""
+    return {item.name: item for item in dataclasses.fields(SECTIONS[section])}

@@ -1,0 +1,148 @@
+"""The live loop: blocks from a source through detector and alarm to the sinks, each a call forward, none back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from edge_asd.errors import EdgeAsdError
+from edge_asd.monitor.alarm import AlarmEvent, AlarmTracker
+from edge_asd.monitor.records import AlarmRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
+from edge_asd.monitor.sinks import Sink
+
+if TYPE_CHECKING:
+    from edge_asd.audio.block import AudioBlock, AudioSource
+    from edge_asd.detector import WindowScore
+    from edge_asd.explain import Explanation
+
+
+class Scorer(Protocol):
+    """What the loop needs of a detector."""
+
+    def push(self, block: AudioBlock) -> Iterable[WindowScore]:
+        """Take a block; give the windows it completes."""
+
+
+class LiveRun:
+    """One run over one source.
+
+    source, detector, alarm, sinks: the stages, in order; the caller closes the sinks.
+    explain: gives what changed in an alarm's windows against the nearest normal sound.
+    duration_s: end after this much sound, counted in samples heard; None: when the source ends.
+    stop: set from a signal or another thread to end after the block in hand.
+    clock: gives Unix UTC s, for what no sound dates.
+    """
+
+    def __init__(
+        self,
+        source: AudioSource,
+        detector: Scorer,
+        alarm: AlarmTracker,
+        sinks: Sequence[Sink],
+        *,
+        explain: Callable[[Sequence[WindowScore]], Explanation],
+        duration_s: float | None = None,
+        stop: threading.Event | None = None,
+        clock: Callable[[], float],
+    ) -> None:
+        self._source = source
+        self._detector = detector
+        self._alarm = alarm
+        self._sinks = sinks
+        self._explain = explain
+        self._samples_wanted = None if duration_s is None else max(1, round(duration_s * source.rate_hz))
+        self._stop = stop or threading.Event()
+        self._clock = clock
+        self._summary = SummaryRecord()
+        self._samples = 0
+
+    def report(self, event: str, message: str, lost_s: float = 0.0) -> None:
+        """Tell the sinks about the source; sources and the entry call it for what no block carries."""
+        self._write(SourceRecord(self._clock(), self._source.name, event, message, lost_s))
+
+    def run(self) -> SummaryRecord:
+        """Until the source ends, `duration_s` is over or `stop` is set. The summary is also the last record written.
+
+        Errors of the source pass through, after the alarm that is on and the summary have been written.
+        """
+        try:
+            self._loop()
+        except EdgeAsdError:
+            self._summary.reason = "failed"
+            self._finish()
+            raise
+        finally:
+            self._source.close()
+        self._finish()
+        return self._summary
+
+    def _loop(self) -> None:
+        for block in self._source.blocks():
+            if self._stop.is_set():
+                break
+            self._take(block)
+            if self._samples_wanted is not None and self._samples >= self._samples_wanted:
+                self._summary.reason = "duration"
+                return
+        if self._stop.is_set():
+            self._summary.reason = "stopped"
+
+    def _take(self, block: AudioBlock) -> None:
+        if block.gap_samples:
+            lost_s = block.gap_samples / self._source.rate_hz
+            self._summary.gaps += 1
+            self._summary.lost_s += lost_s
+            message = f"{lost_s:.3f} s of sound were lost; windows start afresh"
+            self._write(SourceRecord(block.captured_at, self._source.name, "gap", message, lost_s))
+        self._samples += block.samples.size
+        for score in self._detector.push(self._within_limit(block)):
+            self._summary.count(score)
+            event = self._alarm.update(score)
+            self._write(ScoreRecord.of(score, self._alarm.active_id))
+            if event is not None:
+                self._tell(event)
+
+    def _within_limit(self, block: AudioBlock) -> AudioBlock:
+        """The block, cut where `duration_s` ends."""
+        if self._samples_wanted is None or self._samples <= self._samples_wanted:
+            return block
+        kept = block.samples.size - (self._samples - self._samples_wanted)
+        self._samples = self._samples_wanted
+        return dataclasses.replace(block, samples=block.samples[:kept])
+
+    def _tell(self, event: AlarmEvent) -> None:
+        if event.state == "start":
+            self._summary.alarms += 1
+        self._write(AlarmRecord(event, self._explain(event.evidence)))
+
+    def _finish(self) -> None:
+        event = self._alarm.finish()
+        if event is not None:
+            self._tell(event)
+        self._summary.time = self._clock()
+        self._summary.sound_s = self._samples / self._source.rate_hz
+        self._write(self._summary)
+
+    def _write(self, record: Record) -> None:
+        for sink in self._sinks:
+            sink.write(record)
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Within it, the first SIGINT or SIGTERM sets `stop`; a second one ends the program as it would without us."""
+
+    def handle(number: int, frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

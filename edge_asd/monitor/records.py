@@ -1,0 +1,179 @@
+"""What a live run says, as records: one per score, alarm, source event and run. Times are UTC, ISO-8601 with `Z`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from edge_asd.detector import WindowScore
+    from edge_asd.explain import Explanation
+    from edge_asd.monitor.alarm import AlarmEvent
+
+
+def iso_utc(seconds: float) -> str:
+    """Unix seconds as `2026-01-31T12:00:00.250Z`, rounded to the millisecond."""
+    milliseconds = round(seconds * 1000)
+    moment = datetime.fromtimestamp(milliseconds // 1000, tz=timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
+
+
+@dataclass(frozen=True)
+class ScoreRecord:
+    """One window's result.
+
+    time: the window's end, Unix UTC s.
+    score: smoothed; higher is more anomalous, always.
+    window_score: of this window alone.
+    threshold: the score is anomalous when above it.
+    level_dbfs: loudness of the window, dB re full scale.
+    alarm: id of the alarm that is on, or None.
+    """
+
+    time: float
+    score: float
+    window_score: float
+    threshold: float
+    anomalous: bool
+    level_dbfs: float
+    alarm: str | None
+
+    @classmethod
+    def of(cls, score: WindowScore, alarm: str | None) -> ScoreRecord:
+        """The record of `score`, given the alarm that is on after it."""
+        return cls(
+            time=score.time,
+            score=score.score,
+            window_score=score.window_score,
+            threshold=score.threshold,
+            anomalous=score.anomalous,
+            level_dbfs=score.level_dbfs,
+            alarm=alarm,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "type": "score",
+            "time": iso_utc(self.time),
+            "score": digits(self.score),
+            "window_score": digits(self.window_score),
+            "threshold": digits(self.threshold),
+            "anomalous": bool(self.anomalous),
+            "level_dbfs": round(float(self.level_dbfs), 2),
+            "alarm": self.alarm,
+        }
+
+
+@dataclass(frozen=True)
+class AlarmRecord:
+    """An alarm's start or end, with what changed in the sound.
+
+    event: state, times and peak.
+    explanation: what changed against the nearest normal sound, in words and bands.
+    """
+
+    event: AlarmEvent
+    explanation: Explanation
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types; `end` is null while the alarm lasts."""
+        event = self.event
+        return {
+            "type": "alarm",
+            "state": event.state,
+            "id": event.id,
+            "time": iso_utc(event.time),
+            "start": iso_utc(event.start),
+            "end": None if event.end is None else iso_utc(event.end),
+            "reason": event.reason,
+            "peak": digits(event.peak),
+            "peak_time": iso_utc(event.peak_time),
+            "threshold": digits(event.threshold),
+            "explanation": self.explanation.text,
+            "bands": [band.to_dict() for band in self.explanation.bands],
+        }
+
+
+@dataclass(frozen=True)
+class SourceRecord:
+    """Something happened to the sound itself: opened, lost, found again, samples missing, ended.
+
+    time: Unix UTC s.
+    source: its name.
+    event: one word a program can test.
+    message: the same for a person, one line.
+    lost_s: seconds of sound missing, 0 when none.
+    """
+
+    time: float
+    source: str
+    event: str
+    message: str
+    lost_s: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "type": "source",
+            "time": iso_utc(self.time),
+            "source": self.source,
+            "event": self.event,
+            "message": self.message,
+            "lost_s": round(self.lost_s, 4),
+        }
+
+
+@dataclass
+class SummaryRecord:
+    """What a run came to; counted up while it runs.
+
+    time: when it ended, Unix UTC s.
+    reason: "ended" (the sound did), "duration" (as asked), "stopped" (by a signal) or "failed".
+    sound_s: seconds of sound heard; lost_s: seconds known to be missing; gaps: times sound was lost.
+    windows, anomalous, alarms: how many.
+    peak, peak_time: highest score and its window's end, None without a window.
+    """
+
+    time: float = 0.0
+    reason: str = "ended"
+    sound_s: float = 0.0
+    lost_s: float = 0.0
+    gaps: int = 0
+    windows: int = 0
+    anomalous: int = 0
+    alarms: int = 0
+    peak: float | None = field(default=None)
+    peak_time: float | None = field(default=None)
+
+    def count(self, score: WindowScore) -> None:
+        """Take one more window into account."""
+        self.windows += 1
+        self.anomalous += bool(score.anomalous)
+        if self.peak is None or score.score > self.peak:
+            self.peak, self.peak_time = score.score, score.time
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "type": "summary",
+            "time": iso_utc(self.time),
+            "reason": self.reason,
+            "sound_s": round(self.sound_s, 3),
+            "lost_s": round(self.lost_s, 3),
+            "gaps": self.gaps,
+            "windows": self.windows,
+            "anomalous": self.anomalous,
+            "alarms": self.alarms,
+            "peak": None if self.peak is None else digits(self.peak),
+            "peak_time": None if self.peak_time is None else iso_utc(self.peak_time),
+        }
+
+
+Record: TypeAlias = ScoreRecord | AlarmRecord | SourceRecord | SummaryRecord
+
+
+def digits(value: float) -> float:
+    """Six significant digits: more is noise, and doubles the size of a log."""
+    return float(f"{float(value):.6g}")
