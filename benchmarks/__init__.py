@@ -1,0 +1,1 @@
+"""Every figure in RESULTS.md can be made again from here."""
