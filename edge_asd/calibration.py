@@ -14,6 +14,9 @@ from edge_asd.gamma import fit_gamma, gamma_cdf, gamma_quantile
 
 MIN_SCORES_FOR_FIT = 10
 """Fewer scores cannot show whether a gamma distribution describes them."""
+MIN_SPREAD = 0.005
+"""Scores closer together than this share of themselves (sound in a loop) are rounding, not a distribution: their
+logarithms cancel to nothing, and the fit divides by it or takes minutes over shapes of many millions."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,8 @@ def fit_threshold(scores: np.ndarray, percentile: float) -> Calibration:
     share = percentile / 100.0
     if scores.size < MIN_SCORES_FOR_FIT:
         reason = f"only {scores.size} enrolment scores, {MIN_SCORES_FOR_FIT} are needed for a fit"
-    elif scores.max() - scores.min() <= 1e-9:
-        reason = "the enrolment scores do not vary"
+    elif scores.max() - scores.min() <= max(1e-9, MIN_SPREAD * float(np.abs(scores).max())):
+        reason = "the enrolment scores hardly vary"
     else:
         positive = np.maximum(scores, 1e-9)  # rounding can put a cosine distance a hair under 0
         shape, scale = fit_gamma(positive)
