@@ -1,0 +1,90 @@
+"""Memory and start-up of the commands as whole processes, as a user's board would see them.
+
+    python -m benchmarks.footprint [--runs N] [--json]
+
+Peak resident memory and CPU time come from the operating system's accounting of each finished child. "First score" is
+a run over a file that is exactly one window long, so its CPU time is start-up and one window's work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.timing import machine
+from edge_asd.simulator import Machine, Scene, render
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.footprint", description=__doc__.split("\n")[0])
+    parser.add_argument("--runs", type=int, default=5, help="runs of each command; the median counts (5)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    args = parser.parse_args()
+    result = measure(args.runs)
+    if args.json:
+        json.dump(result, sys.stdout, indent=1)
+        print()
+        return 0
+    print(result["machine"])
+    for name, row in result["commands"].items():
+        print(f"{name:44s} {row['peak_rss_mib']:7.1f} MiB  {row['cpu_s']:6.2f} s CPU")
+    return 0
+
+
+def measure(runs: int) -> dict[str, object]:
+    """Each command's median peak memory and CPU time."""
+    import soundfile
+
+    program = [sys.executable, "-m", "edge_asd"]
+    with tempfile.TemporaryDirectory() as folder:
+        rng = np.random.default_rng(3)
+        fan, scene = Machine.random("fan", rng), Scene.random(rng)
+        normal, minute, window = (Path(folder) / name for name in ("normal.wav", "minute.wav", "window.wav"))
+        soundfile.write(normal, render(fan, scene, 120.0, rng), 16000, subtype="PCM_16")
+        soundfile.write(minute, render(fan, scene, 60.0, rng), 16000, subtype="PCM_16")
+        soundfile.write(window, render(fan, scene, 33280 / 16000, rng), 16000, subtype="PCM_16")
+        bundle = str(Path(folder) / "fan.asd")
+        play = [*program, "run", "--bundle", bundle, "--fast", "--json", "--input"]
+        commands = {
+            "edge-asd --help": [*program, "--help"],
+            "edge-asd enroll, 2 minutes of sound": [*program, "enroll", str(normal), "--out", bundle, "--force"],
+            "edge-asd run, start to first score": [*play, str(window)],
+            "edge-asd run, one minute of sound": [*play, str(minute)],
+            "python -c 'import librosa, torch'": [sys.executable, "-c", "import librosa, torch; librosa.feature"],
+        }
+        return {
+            "machine": machine(),
+            "commands": {name: _median(command, runs) for name, command in commands.items()},
+        }
+
+
+def _median(command: list[str], runs: int) -> dict[str, float]:
+    measured = [_run(command) for _ in range(runs)]
+    return {key: statistics.median(row[key] for row in measured) for key in measured[0]}
+
+
+def _run(command: list[str]) -> dict[str, float]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with Path(os.devnull).open("wb") as nowhere:
+        child = os.posix_spawn(
+            command[0],
+            command,
+            environment,
+            file_actions=[(os.POSIX_SPAWN_DUP2, nowhere.fileno(), 1), (os.POSIX_SPAWN_DUP2, nowhere.fileno(), 2)],
+        )
+        _, status, usage = os.wait4(child, 0)
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise SystemExit(f"{' '.join(command)} ended with {os.waitstatus_to_exitcode(status)}")
+    return {"peak_rss_mib": usage.ru_maxrss / 1024, "cpu_s": usage.ru_utime + usage.ru_stime}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
