@@ -22,32 +22,25 @@ class EmbeddingBank:
 
     vectors: int8 [n, d]; vectors * scales[:, None] are the unit vectors.
     scales: float32 [n].
-    folds: int32 [n], the part of the enrolment each came from; parts are left out whole when the enrolment is scored
-        against itself, since windows of one part resemble each other more than tomorrow's sound will.
-    spectra_db: float16 [n, n_mels], each window's mean log-mel, to say what changed.
     """
 
     vectors: np.ndarray
     scales: np.ndarray
-    folds: np.ndarray
-    spectra_db: np.ndarray
 
     def __post_init__(self) -> None:
         n = len(self.vectors)
         if self.vectors.ndim != 2 or n == 0 or self.vectors.dtype != np.int8:
             raise DataError(f"embedding bank: {self.vectors.dtype} {list(self.vectors.shape)}, expected int8 [n, d]")
-        if self.scales.shape != (n,) or self.folds.shape != (n,) or self.spectra_db.shape[:1] != (n,):
-            raise DataError(f"embedding bank: {n} vectors but other counts of scales, folds or spectra")
-        if not (np.isfinite(self.scales).all() and np.isfinite(self.spectra_db).all()):
-            raise DataError("embedding bank: scales or spectra are not finite numbers")
+        if self.scales.shape != (n,) or not np.isfinite(self.scales).all():
+            raise DataError(f"embedding bank: not one finite scale for each of {n} vectors")
 
     @classmethod
-    def fit(cls, embeddings: np.ndarray, folds: np.ndarray, spectra_db: np.ndarray) -> EmbeddingBank:
+    def fit(cls, embeddings: np.ndarray) -> EmbeddingBank:
         """Store embeddings [n, d] (any length) as int8 unit vectors with one scale each."""
         unit = unit_vectors(embeddings)
         scales = np.maximum(np.abs(unit).max(axis=1), 1e-12) / np.float32(127.0)
         vectors = np.rint(unit / scales[:, None]).astype(np.int8)
-        return cls(vectors, scales.astype(np.float32), folds.astype(np.int32), spectra_db.astype(np.float16))
+        return cls(vectors, scales.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -66,15 +59,16 @@ class EmbeddingBank:
         index = similarity.argmax(axis=1)
         return np.float32(1.0) - similarity[np.arange(len(index)), index], index
 
-    def leave_fold_out(self, embeddings: np.ndarray) -> np.ndarray:
+    def leave_fold_out(self, embeddings: np.ndarray, folds: np.ndarray) -> np.ndarray:
         """Distance of each enrolled embedding to the nearest of any *other* fold.
 
-        embeddings: float32 [n, d], the rows the bank was fitted on. Returns float32 [n]; NaN where all is one fold.
+        embeddings: float32 [n, d], the rows the bank was fitted on. folds: int [n]. Returns float32 [n]; NaN where
+        all is one fold.
         """
         query = unit_vectors(embeddings)
         distance = np.full(len(query), np.nan, np.float32)
-        for fold in np.unique(self.folds):
-            inside = self.folds == fold
+        for fold in np.unique(folds):
+            inside = folds == fold
             if not inside.all():
                 distance[inside] = 1.0 - (query[inside] @ self._unit[~inside].T).max(axis=1)
         return distance

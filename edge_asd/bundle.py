@@ -18,17 +18,23 @@ import numpy as np
 
 from edge_asd.atomic import write_atomically
 from edge_asd.bank import EmbeddingBank
-from edge_asd.calibration import Calibration, EnrolmentScores, fit_threshold
+from edge_asd.calibration import Calibration, EnrolmentScores
 from edge_asd.clips import ClipScore, score_frames
 from edge_asd.contract import SCHEMA_VERSION, ModelContract
 from edge_asd.detector import Detector
 from edge_asd.errors import DataError, MissingInputError, StorageError
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import Model, check_member, check_schema, describe_member
+from edge_asd.normal import VIEWS, NormalSound
+from edge_asd.spectra import SpectrumBank
 
 FORMAT = "edge-asd bundle"
-_ARRAYS = {"bank": ("vectors", "scales", "folds", "spectra_db"), "enrolment_scores": ("distances", "pieces")}
-"""Members that are arrays: attribute of the bundle -> fields of it."""
+_ARRAYS = {
+    "embeddings": ("vectors", "scales"),
+    "spectra": ("levels_db",),
+    "enrolment_scores": ("distances", "pieces"),
+}
+"""Members that are arrays: what they make up -> its fields."""
 _MANIFEST = "manifest.json"
 _NETWORK = "model.onnx"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -40,7 +46,7 @@ class Bundle:
     """Everything a device needs to watch one machine.
 
     model: the network and its contract.
-    bank: normal embeddings.
+    normal: embeddings and spectra of normal windows.
     enrolment_scores: the enrolment scored against itself.
     clip_calibration: threshold for the mean score of a clip.
     live_calibration: threshold for the smoothed score of a stream.
@@ -50,7 +56,7 @@ class Bundle:
     """
 
     model: Model
-    bank: EmbeddingBank
+    normal: NormalSound
     enrolment_scores: EnrolmentScores
     clip_calibration: Calibration
     live_calibration: Calibration
@@ -77,21 +83,27 @@ class Bundle:
         if smoothing_s is not None or percentile is not None:
             if smoothing_s is not None:
                 n_windows = max(1, round(smoothing_s / self.contract.step_s))
-            calibration = fit_threshold(self.enrolment_scores.smoothed(n_windows), percentile or calibration.percentile)
-        return Detector(self.embedder, self.bank, calibration.threshold, n_windows)
+            distances = self.enrolment_scores.smoothed(n_windows)
+            calibration = Calibration.fit(distances, percentile or calibration.percentile)
+        return Detector(self.embedder, self.normal, calibration, n_windows)
 
     def score_clip(self, frames: np.ndarray) -> ClipScore:
         """Score a clip's log-mel frames [n, n_mels]."""
-        return score_frames(frames, self.embedder, self.bank)
+        return score_frames(frames, self.embedder, self.normal, self.clip_calibration)
 
 
 def save_bundle(bundle: Bundle, path: Path) -> None:
     """Write the bundle whole or not at all. Raises StorageError, MissingInputError."""
     members = {_NETWORK: bundle.model.network}
+    owners = {
+        "embeddings": bundle.normal.embeddings,
+        "spectra": bundle.normal.spectra,
+        "enrolment_scores": bundle.enrolment_scores,
+    }
     for owner, names in _ARRAYS.items():
         for name in names:
             buffer = io.BytesIO()
-            np.save(buffer, getattr(getattr(bundle, owner), name), allow_pickle=False)
+            np.save(buffer, getattr(owners[owner], name), allow_pickle=False)
             members[_array_member(owner, name)] = buffer.getvalue()
     manifest = {
         "format": FORMAT,
@@ -150,7 +162,7 @@ def load_bundle(path: Path) -> Bundle:
         )
         bundle = Bundle(
             model=model,
-            bank=EmbeddingBank(**arrays["bank"]),
+            normal=NormalSound(EmbeddingBank(**arrays["embeddings"]), SpectrumBank(**arrays["spectra"])),
             enrolment_scores=EnrolmentScores(**arrays["enrolment_scores"]),
             clip_calibration=Calibration.from_dict(manifest["calibration"]["clip"]),
             live_calibration=Calibration.from_dict(manifest["calibration"]["live"]),
@@ -160,8 +172,14 @@ def load_bundle(path: Path) -> Bundle:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(f"{path}: incomplete bundle ({error!r})", remedy="enrol again") from error
-    expected = (model.contract.embedding_size, model.contract.features.n_mels)
-    if (bundle.bank.vectors.shape[1], bundle.bank.spectra_db.shape[-1]) != expected or bundle.smoothing_windows < 1:
+    expected = (model.contract.embedding_size, 2 * model.contract.features.n_mels, len(VIEWS), len(VIEWS))
+    found = (
+        bundle.normal.embeddings.vectors.shape[1],
+        bundle.normal.spectra.levels_db.shape[1],
+        bundle.enrolment_scores.distances.shape[1],
+        len(bundle.live_calibration.fusion.shapes),
+    )
+    if found != expected or bundle.smoothing_windows < 1:
         raise DataError(f"{path}: the bank does not fit the model's contract", remedy="enrol again")
     return bundle
 

@@ -1,8 +1,7 @@
-"""From enrolment scores to a threshold."""
+"""From the enrolment scored against itself to a score and its threshold."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -10,20 +9,18 @@ from typing import Any
 import numpy as np
 
 from edge_asd.errors import DataError
+from edge_asd.fusion import Fusion, varies
 from edge_asd.gamma import fit_gamma, gamma_cdf, gamma_quantile
 
 MIN_SCORES_FOR_FIT = 10
 """Fewer scores cannot show whether a gamma distribution describes them."""
-MIN_SPREAD = 0.005
-"""Scores closer together than this share of themselves (sound in a loop) are rounding, not a distribution: their
-logarithms cancel to nothing, and the fit divides by it or takes minutes over shapes of many millions."""
 
 
 @dataclass(frozen=True)
 class EnrolmentScores:
     """The enrolment scored against itself; the bundle keeps it, so that thresholds can be fitted anew.
 
-    distances: float32 [n], each window's distance to the nearest of other folds.
+    distances: float32 [n, views], each window's distances to the nearest of other folds.
     pieces: int32 [n], the piece of sound (about 10 s, or one clip) each window belongs to, in order.
     """
 
@@ -32,22 +29,22 @@ class EnrolmentScores:
 
     def __post_init__(self) -> None:
         n = len(self.distances)
-        if n == 0 or self.distances.ndim != 1 or self.pieces.shape != (n,) or not np.isfinite(self.distances).all():
-            raise DataError("enrolment scores: not one finite distance and one piece a window")
+        if n == 0 or self.distances.ndim != 2 or self.pieces.shape != (n,) or not np.isfinite(self.distances).all():
+            raise DataError("enrolment scores: not finite distances and one piece for each window")
 
     def per_clip(self) -> np.ndarray:
-        """Mean distance of each piece, [n_pieces]: what the score of a normal clip looks like."""
-        return np.array([own.mean() for own in self._by_piece()])
+        """Mean distances of each piece, [n_pieces, views]: what normal clips look like."""
+        return np.array([own.mean(axis=0) for own in self._by_piece()])
 
     def smoothed(self, n_windows: int) -> np.ndarray:
-        """Means of `n_windows` consecutive windows: what the score of a normal stream looks like.
+        """Means of `n_windows` consecutive windows, [m, views]: what a normal stream looks like.
 
         Averages do not reach from one piece into the next; a shorter piece is averaged whole.
         """
         means = []
         for own in self._by_piece():
             size = min(n_windows, len(own))
-            means.append(np.convolve(own, np.full(size, 1.0 / size), mode="valid"))
+            means.append(np.lib.stride_tricks.sliding_window_view(own, size, axis=0).mean(axis=-1))
         return np.concatenate(means)
 
     def _by_piece(self) -> list[np.ndarray]:
@@ -56,8 +53,9 @@ class EnrolmentScores:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A threshold and where it came from.
+    """A score, its threshold, and where they came from.
 
+    fusion: makes one score of the distances.
     threshold: scores above it are anomalous.
     percentile: share of normal sound, in percent, meant to stay below.
     method: "gamma" (maximum-likelihood fit, as in the DCASE reports) or "robust" (median + deviations).
@@ -65,21 +63,31 @@ class Calibration:
     note: in words, why the fall-back was taken; empty for a good fit.
     """
 
+    fusion: Fusion
     threshold: float
     percentile: float
     method: str
     n_scores: int
-    note: str = ""
+    note: str
+
+    @classmethod
+    def fit(cls, distances: np.ndarray, percentile: float) -> Calibration:
+        """From normal distances [n, views]; see `fit_threshold`."""
+        fusion = Fusion.fit(distances)
+        scores = fusion.score(distances)
+        threshold, method, note = fit_threshold(scores, percentile)
+        return cls(fusion, threshold, percentile, method, len(scores), note)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, the inverse of `from_dict`."""
-        return dataclasses.asdict(self)
+        return {**vars(self), "fusion": self.fusion.to_dict()}
 
     @classmethod
     def from_dict(cls, data: Any) -> Calibration:
         """Build from parsed JSON; raises DataError for anything but finite numbers and strings in place."""
         try:
             made = cls(
+                fusion=Fusion.from_dict(data["fusion"]),
                 threshold=float(data["threshold"]),
                 percentile=float(data["percentile"]),
                 method=str(data["method"]),
@@ -93,8 +101,8 @@ class Calibration:
         return made
 
 
-def fit_threshold(scores: np.ndarray, percentile: float) -> Calibration:
-    """Fit the threshold below which `percentile` percent of normal scores [n] should stay.
+def fit_threshold(scores: np.ndarray, percentile: float) -> tuple[float, str, str]:
+    """The threshold below which `percentile` percent of normal scores [n] should stay; the method; a note.
 
     A gamma distribution is fitted; where that cannot describe the scores (too few, no spread, or a
     Kolmogorov-Smirnov distance beyond twice the 5 % point) the larger of the empirical percentile and median +
@@ -109,10 +117,10 @@ def fit_threshold(scores: np.ndarray, percentile: float) -> Calibration:
     share = percentile / 100.0
     if scores.size < MIN_SCORES_FOR_FIT:
         reason = f"only {scores.size} enrolment scores, {MIN_SCORES_FOR_FIT} are needed for a fit"
-    elif scores.max() - scores.min() <= max(1e-9, MIN_SPREAD * float(np.abs(scores).max())):
+    elif not varies(scores):
         reason = "the enrolment scores hardly vary"
     else:
-        positive = np.maximum(scores, 1e-9)  # rounding can put a cosine distance a hair under 0
+        positive = np.maximum(scores, 1e-9)
         shape, scale = fit_gamma(positive)
         ordered = np.sort(positive)
         model = np.array([gamma_cdf(float(x), shape, scale) for x in ordered])
@@ -120,9 +128,9 @@ def fit_threshold(scores: np.ndarray, percentile: float) -> Calibration:
         distance = max(np.max(model - ranks[:-1]), np.max(ranks[1:] - model))
         limit = 2.0 * 1.36 / math.sqrt(ordered.size)
         if distance <= limit:
-            return Calibration(gamma_quantile(share, shape, scale), percentile, "gamma", int(scores.size))
+            return gamma_quantile(share, shape, scale), "gamma", ""
         reason = f"the scores do not follow a gamma distribution (distance {distance:.2f}, limit {limit:.2f})"
-    return Calibration(_robust_threshold(scores, share), percentile, "robust", int(scores.size), reason)
+    return _robust_threshold(scores, share), "robust", reason
 
 
 def _robust_threshold(scores: np.ndarray, share: float) -> float:

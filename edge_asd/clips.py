@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_asd.bank import EmbeddingBank
+from edge_asd.calibration import Calibration
 from edge_asd.contract import LogMelSpec
 from edge_asd.errors import DataError, MissingInputError
 from edge_asd.frontend import log_mel
 from edge_asd.inference import Embedder
+from edge_asd.normal import NormalSound
 from edge_asd.windows import clip_windows
 
 LOG_MEL_SUFFIX = ".npy"
@@ -22,8 +23,9 @@ LOG_MEL_SUFFIX = ".npy"
 class ClipScore:
     """One clip's score. Higher = more anomalous.
 
-    score: mean cosine distance of the clip's windows to the nearest normal ones.
-    max_score: of the worst window; peak_time_s: where that window's middle lies, seconds from the clip's start.
+    score: rarity of the mean distances of the clip's windows to the nearest normal ones.
+    max_score: of the worst window alone, on the same scale.
+    peak_time_s: where that window's middle lies, seconds from the clip's start.
     n_windows: windows scored.
     """
 
@@ -60,16 +62,17 @@ def _read_dump(path: Path, spec: LogMelSpec) -> np.ndarray:
     return np.maximum(frames.astype(np.float32), np.float32(spec.floor_db))
 
 
-def score_frames(frames: np.ndarray, embedder: Embedder, bank: EmbeddingBank) -> ClipScore:
+def score_frames(frames: np.ndarray, embedder: Embedder, normal: NormalSound, calibration: Calibration) -> ClipScore:
     """Score a clip's log-mel frames [n, n_mels]."""
     contract = embedder.contract
     windows, starts = clip_windows(frames, contract)
-    distances, _ = bank.nearest(embedder.embed(windows))
-    worst = int(distances.argmax())
+    distances = normal.compare(windows, embedder).distances
+    window_scores = calibration.fusion.score(distances)
+    worst = int(window_scores.argmax())
     middle_frame = starts[worst] + min(contract.window_frames, len(frames)) / 2
     return ClipScore(
-        score=float(distances.mean()),
-        max_score=float(distances[worst]),
+        score=float(calibration.fusion.score(distances.mean(axis=0)[None])[0]),
+        max_score=float(window_scores[worst]),
         peak_time_s=float(middle_frame) * contract.features.hop_samples / contract.features.rate_hz,
         n_windows=len(windows),
     )

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_asd.audio.block import AudioBlock, level_dbfs
-from edge_asd.bank import EmbeddingBank
+from edge_asd.calibration import Calibration
 from edge_asd.explain import Explanation, explain
 from edge_asd.frontend import LogMel
 from edge_asd.inference import Embedder
+from edge_asd.normal import NormalSound
 from edge_asd.windows import WindowAssembler
 
 
@@ -22,12 +23,12 @@ class WindowScore:
 
     start_position, end_position: first sample and one past the last, at the model's rate.
     time: when the window ended, seconds since the Unix epoch (UTC).
-    score: mean distance of the last windows (the detector's smoothing), compared with `threshold`.
-    window_score: cosine distance of this window alone to the nearest normal one.
+    score: rarity of the last windows' mean distances (the detector's smoothing), compared with `threshold`.
+    window_score: rarity of this window alone, on the same scale.
     threshold, anomalous: the bundle's live threshold and whether `score` is above it.
     level_dbfs: RMS level of the sound since the window before.
     spectrum_db: float32 [n_mels], the window's mean log-mel.
-    nearest: index of the nearest window in the bank.
+    nearest: index of the enrolled window with the nearest spectrum.
     """
 
     start_position: int
@@ -45,8 +46,8 @@ class WindowScore:
 class Detector:
     """Scores a stream against one bundle.
 
-    embedder, bank: of one model; the bank was fitted with this very embedder.
-    threshold: for smoothed scores.
+    embedder, normal: of one model; the banks were fitted with this very embedder.
+    calibration: for smoothed scores.
     smoothing_windows: how many of the last windows a score averages. Fewer are averaged after a gap or at the start,
         so the first score comes with the first window.
 
@@ -54,14 +55,17 @@ class Detector:
     way, at no delay.
     """
 
-    def __init__(self, embedder: Embedder, bank: EmbeddingBank, threshold: float, smoothing_windows: int) -> None:
+    def __init__(
+        self, embedder: Embedder, normal: NormalSound, calibration: Calibration, smoothing_windows: int
+    ) -> None:
         self.contract = embedder.contract
-        self.bank = bank
-        self.threshold = threshold
+        self.threshold = calibration.threshold
+        self._normal = normal
+        self._calibration = calibration
         self._embedder = embedder
         self._front_end = LogMel(self.contract.features, padded=False)
         self._assembler = WindowAssembler(self.contract)
-        self._recent: deque[float] = deque(maxlen=smoothing_windows)
+        self._recent: deque[np.ndarray] = deque(maxlen=smoothing_windows)
         features = self.contract.features
         self._window_samples = (self.contract.window_frames - 1) * features.hop_samples + features.n_fft
         self._step_samples = self.contract.step_frames * features.hop_samples
@@ -94,7 +98,7 @@ class Detector:
         """What changed in these windows (at least one) against the normal windows nearest to them."""
         spectra_db = np.array([score.spectrum_db for score in scores])
         nearest = np.array([score.nearest for score in scores])
-        return explain(spectra_db, nearest, self.bank, self.contract.features)
+        return explain(spectra_db, nearest, self._normal.spectra, self.contract.features)
 
     def _next_window(self, block: AudioBlock) -> WindowScore:
         held = np.concatenate(self._held)
@@ -102,9 +106,10 @@ class Detector:
         self._held, self._held_samples = [rest], rest.size
         self._needed_samples = self._step_samples
         (window,) = self._assembler.push(self._front_end.push(fresh))
-        distances, nearest = self.bank.nearest(self._embedder.embed(window[None]))
-        self._recent.append(float(distances[0]))
-        score = sum(self._recent) / len(self._recent)
+        comparison = self._normal.compare(window[None], self._embedder)
+        self._recent.append(comparison.distances[0])
+        smoothed = np.mean(self._recent, axis=0)
+        score, window_score = (float(s) for s in self._calibration.fusion.score(np.stack((smoothed, self._recent[-1]))))
         assert self._window_start is not None
         start = self._window_start
         end = start + self._window_samples
@@ -114,10 +119,10 @@ class Detector:
             end_position=end,
             time=block.captured_at + (end - block.position) / self.contract.features.rate_hz,
             score=score,
-            window_score=float(distances[0]),
+            window_score=window_score,
             threshold=self.threshold,
             anomalous=score > self.threshold,
             level_dbfs=level_dbfs(fresh),
-            spectrum_db=window.mean(axis=0),
-            nearest=int(nearest[0]),
+            spectrum_db=comparison.spectra_db[0, : window.shape[1]],
+            nearest=int(comparison.nearest[0]),
         )

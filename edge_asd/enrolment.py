@@ -13,13 +13,14 @@ import numpy as np
 
 from edge_asd import __version__
 from edge_asd.audio.block import level_dbfs
-from edge_asd.bank import EmbeddingBank
 from edge_asd.bundle import Bundle
-from edge_asd.calibration import EnrolmentScores, fit_threshold
+from edge_asd.calibration import Calibration, EnrolmentScores
 from edge_asd.errors import DataError
 from edge_asd.frontend import log_mel
 from edge_asd.inference import Embedder
 from edge_asd.model_package import Model
+from edge_asd.normal import NormalSound
+from edge_asd.spectra import window_spectra
 from edge_asd.windows import clip_windows
 
 MIN_ENROLMENT_S = 10.0
@@ -88,7 +89,7 @@ class Enrolment:
         n_pieces = max(1, round(len(frames) / frames_per_s / PIECE_S))
         for piece in np.array_split(frames, n_pieces):
             windows, _ = clip_windows(piece, contract)
-            self._pieces.append(_Piece(self.embedder.embed(windows), windows.mean(axis=1), group))
+            self._pieces.append(_Piece(self.embedder.embed(windows), window_spectra(windows), group))
         # A centred front end gives one frame more than the hops the sound holds.
         self._seconds += max(1, len(frames) - 1) / frames_per_s
 
@@ -106,29 +107,26 @@ class Enrolment:
             )
         piece_of_window = np.repeat(np.arange(len(self._pieces)), [len(p.embeddings) for p in self._pieces])
         embeddings = np.concatenate([p.embeddings for p in self._pieces])
-        bank = EmbeddingBank.fit(
-            embeddings, self._folds()[piece_of_window], np.concatenate([p.spectra_db for p in self._pieces])
-        )
-        distances = bank.leave_fold_out(embeddings)
+        normal = NormalSound.fit(embeddings, np.concatenate([p.spectra_db for p in self._pieces]))
+        distances = normal.leave_fold_out(embeddings, self._folds()[piece_of_window])
         if np.isnan(distances).any():
             self.warnings.append("all sound came in one piece: the threshold rests on half of it against the other")
-            halves = np.arange(len(embeddings)) * 2 // len(embeddings)
-            distances = EmbeddingBank.fit(embeddings, halves, bank.spectra_db).leave_fold_out(embeddings)
+            distances = normal.leave_fold_out(embeddings, np.arange(len(embeddings)) * 2 // len(embeddings))
         smoothing_windows = max(1, round(self.smoothing_s / self.model.contract.step_s))
         scores = EnrolmentScores(distances, piece_of_window.astype(np.int32))
-        clip = fit_threshold(scores.per_clip(), self.clip_percentile)
-        live = fit_threshold(scores.smoothed(smoothing_windows), self.live_percentile)
+        clip = Calibration.fit(scores.per_clip(), self.clip_percentile)
+        live = Calibration.fit(scores.smoothed(smoothing_windows), self.live_percentile)
         self.warnings += [f"{use} threshold: {c.note}" for use, c in (("clip", clip), ("live", live)) if c.note]
         summary = {
             "seconds": round(self._seconds, 2),
-            "windows": len(bank),
+            "windows": len(normal),
             "pieces": len(self._pieces),
             "level_dbfs": round(float(np.median(self._levels_dbfs)), 1) if self._levels_dbfs else None,
             "warnings": list(self.warnings),
         }
         return Bundle(
             model=self.model,
-            bank=bank,
+            normal=normal,
             enrolment_scores=scores,
             clip_calibration=clip,
             live_calibration=live,

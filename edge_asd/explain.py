@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_asd.bank import EmbeddingBank
 from edge_asd.contract import LogMelSpec
 from edge_asd.frontend import mel_edges_hz
+from edge_asd.spectra import SpectrumBank
 
 MIN_CHANGE_DB = 3.0
 NORMAL_DEVIATIONS = 3.0
@@ -38,14 +38,15 @@ class Explanation:
     bands: tuple[BandChange, ...]
 
 
-def explain(spectra_db: np.ndarray, nearest: np.ndarray, bank: EmbeddingBank, spec: LogMelSpec) -> Explanation:
+def explain(spectra_db: np.ndarray, nearest: np.ndarray, bank: SpectrumBank, spec: LogMelSpec) -> Explanation:
     """Compare the mean spectrum of some windows with that of the normal windows nearest to them.
 
     spectra_db: [n, n_mels], mean log-mel of each window, n >= 1. nearest: [n], indices into the bank.
     """
     heard = spectra_db.mean(axis=0)
-    normal = bank.spectra_db[nearest].astype(np.float32).mean(axis=0)
-    spread = bank.spectra_db.astype(np.float32).std(axis=0)
+    enrolled = bank.mean_db
+    normal = enrolled[nearest].mean(axis=0)
+    spread = enrolled.std(axis=0)
     change = heard - normal
     moved = np.abs(change) >= np.maximum(MIN_CHANGE_DB, NORMAL_DEVIATIONS * spread)
     edges = mel_edges_hz(spec)

@@ -1,4 +1,4 @@
-"""The gamma distribution with numpy and the standard library alone: fit, distribution function, quantile."""
+"""The gamma distribution with numpy and the standard library alone: fit, distribution function, tail, quantile."""
 
 from __future__ import annotations
 
@@ -26,20 +26,38 @@ def fit_gamma(values: np.ndarray) -> tuple[float, float]:
 
 
 def gamma_cdf(x: float, shape: float, scale: float) -> float:
-    """P(X <= x): the regularised lower incomplete gamma function (Abramowitz and Stegun 6.5.29, 6.5.31)."""
+    """P(X <= x)."""
     z = x / scale
     if z <= 0.0:
         return 0.0
-    log_front = shape * math.log(z) - z - math.lgamma(shape)
     if z < shape + 1.0:
-        term = total = 1.0 / shape
-        n = shape
-        while abs(term) > 1e-15 * abs(total):
-            n += 1.0
-            term *= z / n
-            total += term
-        return min(1.0, total * math.exp(log_front))
-    # Lentz's continued fraction for the upper tail
+        return min(1.0, _lower_tail(z, shape))
+    return 1.0 - math.exp(_log_upper_tail(z, shape))
+
+
+def gamma_log_sf(x: float, shape: float, scale: float) -> float:
+    """ln P(X > x), exact where the probability itself would underflow."""
+    z = x / scale
+    if z <= 0.0:
+        return 0.0
+    if z < shape + 1.0:
+        return math.log1p(-min(_lower_tail(z, shape), 1.0 - 1e-16))
+    return _log_upper_tail(z, shape)
+
+
+def _lower_tail(z: float, shape: float) -> float:
+    """P(X <= z) at scale 1 by its series, for z < shape + 1 (Abramowitz and Stegun 6.5.29)."""
+    term = total = 1.0 / shape
+    n = shape
+    while abs(term) > 1e-15 * abs(total):
+        n += 1.0
+        term *= z / n
+        total += term
+    return total * math.exp(shape * math.log(z) - z - math.lgamma(shape))
+
+
+def _log_upper_tail(z: float, shape: float) -> float:
+    """ln P(X > z) at scale 1 by Lentz's continued fraction, for z >= shape + 1 (Abramowitz and Stegun 6.5.31)."""
     tiny = 1e-300
     b = z + 1.0 - shape
     c, d = 1.0 / tiny, 1.0 / b
@@ -52,7 +70,7 @@ def gamma_cdf(x: float, shape: float, scale: float) -> float:
         fraction *= c * d
         if abs(c * d - 1.0) < 1e-15:
             break
-    return 1.0 - math.exp(log_front) * fraction
+    return shape * math.log(z) - z - math.lgamma(shape) + math.log(fraction)
 
 
 def gamma_quantile(probability: float, shape: float, scale: float) -> float:
