@@ -91,16 +91,36 @@ class Conditioner:
 
     def check(self, channels: int) -> None:
         """Learn how many channels will come. Raises DataError when the chosen one is not there; may set `note`."""
-        if (self.channel or 0) >= channels:
-            has = f"0 to {channels - 1}" if channels > 1 else "only channel 0"
-            raise DataError(f"channel {self.channel} is not there: the sound has {has}", remedy="choose with --channel")
-        if channels > 1 and self.channel is None:
-            self.note = f"{channels} channels, listening to channel 0; choose with --channel 0 to {channels - 1}"
+        _, self.note = choose_channel(self.channel, channels)
 
     def _pick(self, raw: np.ndarray) -> np.ndarray:
         """[n, channels] or [n] -> the chosen channel, [n]."""
         self.check(1 if raw.ndim == 1 else raw.shape[1])
         return raw if raw.ndim == 1 else raw[:, self.channel or 0]
+
+
+def choose_channel(channel: int | None, channels: int) -> tuple[int, str]:
+    """Which of `channels` to listen to, and what the user should know about it, or nothing.
+
+    Raises DataError when `channel` is not there.
+    """
+    if (channel or 0) >= channels:
+        has = f"channels 0 to {channels - 1}" if channels > 1 else "only channel 0"
+        raise DataError(f"channel {channel} is not there: the sound has {has}", remedy="choose with --channel")
+    if channels > 1 and channel is None:
+        return 0, f"{channels} channels, listening to channel 0; choose with --channel 0 to {channels - 1}"
+    return channel or 0, ""
+
+
+def check_finite(samples: np.ndarray, position: int, rate_hz: int, name: str) -> None:
+    """Raise DataError naming the first sample of [n, channels] that is not a finite number.
+
+    position: of the first sample in the stream called `name`.
+    """
+    finite = np.isfinite(samples)
+    if not finite.all():
+        bad = position + int(np.flatnonzero(~finite.all(axis=1))[0])
+        raise DataError(f"{name}: sample {bad} ({bad / rate_hz:.3f} s) is not a finite number")
 
 
 def output_samples(n_in: int, rate_in_hz: int, rate_out_hz: int) -> int:

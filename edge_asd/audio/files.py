@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_asd.audio.block import AudioBlock
-from edge_asd.audio.condition import Conditioner
+from edge_asd.audio.condition import Conditioner, check_finite
 from edge_asd.audio.header import container_bytes, read_wav_header
 from edge_asd.audio.pacing import BLOCK_S, FAST_BLOCK_S, Pacer
 from edge_asd.errors import DataError, MissingInputError, StorageError, UnavailableError
@@ -156,9 +156,7 @@ class _SoundFile:
                 raw = self._file.read(size, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise self._broken_off(position, _reason(error)) from error
-            if not np.isfinite(raw).all():
-                bad = position + int(np.flatnonzero(~np.isfinite(raw).all(axis=1))[0])
-                raise DataError(f"{self.path}: sample {bad} ({bad / self.rate_hz:.3f} s) is not a finite number")
+            check_finite(raw, position, self.rate_hz, str(self.path))
             position += len(raw)
             if len(raw):
                 yield raw

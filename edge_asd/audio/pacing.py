@@ -42,16 +42,26 @@ class Pacer:
         self._stop = stop or threading.Event()
         self._sleep = sleep or self._stop.wait
 
-    def blocks(self, pieces: Iterable[np.ndarray]) -> Iterator[AudioBlock]:
-        """float32 [n] pieces, empty ones too -> blocks; ends with the pieces or at `stop`."""
-        started_at, position = self._clock(), 0
+    def blocks(
+        self, pieces: Iterable[np.ndarray], was_late: Callable[[], bool] = lambda: False
+    ) -> Iterator[AudioBlock]:
+        """float32 [n] pieces, empty ones too -> blocks; ends with the pieces or at `stop`.
+
+        was_late: whether the last piece had to be waited for, which makes its producer the clock: its last sample is
+            heard now. Without pacing that can only move times forward, because sound may have come all at once.
+        """
+        began_at, position = self._clock(), 0
         for samples in pieces:
-            if samples.size and self._paced:
-                wait_s = started_at + (position + samples.size) / self._rate_hz - self._clock()
+            length_s = (position + samples.size) / self._rate_hz
+            if was_late():
+                heard_from = self._clock() - length_s
+                began_at = heard_from if self._paced else max(began_at, heard_from)
+            elif samples.size and self._paced:
+                wait_s = began_at + length_s - self._clock()
                 if wait_s > 0:
                     self._sleep(wait_s)
             if self._stop.is_set():
                 return
             if samples.size:
-                yield AudioBlock(samples, position, started_at + position / self._rate_hz)
+                yield AudioBlock(samples, position, began_at + position / self._rate_hz)
                 position += samples.size

@@ -10,7 +10,7 @@ from typing import Any
 from edge_asd.config.check import checked
 from edge_asd.config.nearest import nearest
 from edge_asd.config.settings import SECTIONS, Config, fields_of
-from edge_asd.errors import ConfigError, MissingInputError, StorageError
+from edge_asd.errors import ConfigError, MissingInputError, StorageError, UsageError
 
 PREFIX = "EDGE_ASD_"
 FILE_VARIABLE = "EDGE_ASD_CONFIG"
@@ -51,7 +51,8 @@ def load_config(
     environment: usually `os.environ`; names starting with EDGE_ASD_ that no setting has are refused.
     flags: "section.key" -> Flag, for flags that were really given.
 
-    Raises ConfigError (any key or value that is not known or does not fit), MissingInputError, StorageError.
+    Raises ConfigError (any key or value that is not known or does not fit), UsageError (the same of a
+    flag), MissingInputError, StorageError.
     """
     path = path or environment.get(FILE_VARIABLE) or None
     values: dict[str, Any] = {}
@@ -61,7 +62,10 @@ def load_config(
     _from_environment(environment, values, origins)
     for name, flag in (flags or {}).items():
         section, key = name.split(".")
-        values[name] = checked(flag.value, fields_of(section)[key].metadata, flag.name)
+        try:
+            values[name] = checked(flag.value, fields_of(section)[key].metadata, flag.name)
+        except ConfigError as error:
+            raise UsageError(error.message, remedy=error.remedy) from error
         origins[name] = f"flag {flag.name}"
     sections = {}
     for section, kind in SECTIONS.items():

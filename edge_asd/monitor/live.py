@@ -26,12 +26,14 @@ class Scorer(Protocol):
     def push(self, block: AudioBlock) -> Iterable[WindowScore]:
         """Take a block; give the windows it completes."""
 
+    def explain(self, scores: Sequence[WindowScore]) -> Explanation:
+        """What changed in these windows against the nearest normal sound."""
+
 
 class LiveRun:
     """One run over one source.
 
     source, detector, alarm, sinks: the stages, in order; the caller closes the sinks.
-    explain: gives what changed in an alarm's windows against the nearest normal sound.
     duration_s: end after this much sound, counted in samples heard; None: when the source ends.
     stop: set from a signal or another thread to end after the block in hand.
     clock: gives Unix UTC s, for what no sound dates.
@@ -44,7 +46,6 @@ class LiveRun:
         alarm: AlarmTracker,
         sinks: Sequence[Sink],
         *,
-        explain: Callable[[Sequence[WindowScore]], Explanation],
         duration_s: float | None = None,
         stop: threading.Event | None = None,
         clock: Callable[[], float],
@@ -53,16 +54,20 @@ class LiveRun:
         self._detector = detector
         self._alarm = alarm
         self._sinks = sinks
-        self._explain = explain
         self._samples_wanted = None if duration_s is None else max(1, round(duration_s * source.rate_hz))
         self._stop = stop or threading.Event()
         self._clock = clock
         self._summary = SummaryRecord()
         self._samples = 0
+        self._loss_told = False
 
-    def report(self, event: str, message: str, lost_s: float = 0.0) -> None:
-        """Tell the sinks about the source; sources and the entry call it for what no block carries."""
-        self._write(SourceRecord(self._clock(), self._source.name, event, message, lost_s))
+    def report(self, event: str, message: str, lost_s: float = 0.0, at: float | None = None) -> None:
+        """Tell the sinks about the source: for what no block carries, and why sound was lost.
+
+        at: Unix UTC s, None: now.
+        """
+        self._loss_told = self._loss_told or lost_s > 0
+        self._write(SourceRecord(self._clock() if at is None else at, self._source.name, event, message, lost_s))
 
     def run(self) -> SummaryRecord:
         """Until the source ends, `duration_s` is over or `stop` is set. The summary is also the last record written.
@@ -96,8 +101,10 @@ class LiveRun:
             lost_s = block.gap_samples / self._source.rate_hz
             self._summary.gaps += 1
             self._summary.lost_s += lost_s
-            message = f"{lost_s:.3f} s of sound were lost; windows start afresh"
-            self._write(SourceRecord(block.captured_at, self._source.name, "gap", message, lost_s))
+            if not self._loss_told:
+                message = f"{lost_s:.3f} s of sound were lost; windows start afresh"
+                self.report("gap", message, lost_s, block.captured_at)
+            self._loss_told = False
         self._samples += block.samples.size
         for score in self._detector.push(self._within_limit(block)):
             self._summary.count(score)
@@ -117,7 +124,7 @@ class LiveRun:
     def _tell(self, event: AlarmEvent) -> None:
         if event.state == "start":
             self._summary.alarms += 1
-        self._write(AlarmRecord(event, self._explain(event.evidence)))
+        self._write(AlarmRecord(event, self._detector.explain(event.evidence)))
 
     def _finish(self) -> None:
         event = self._alarm.finish()

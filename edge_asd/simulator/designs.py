@@ -251,6 +251,11 @@ def _assembled(
     cycle: Cycle | None = None,
 ) -> Machine:
     """Put casing and drive around the layers."""
+    if chance(rng, 0.3):
+        layers.append(draws.ringing_noise(rng, rng.uniform(-20.0, 5.0)))
+    if cycle is None:
+        # Ventilation runs for days; what a controller starts and stops is pumps and motors.
+        cycle = draws.on_and_off(rng) if kind != "fan" and chance(rng, 0.12) else Cycle()
     drive = Drive(
         shaft_hz,
         speeds=draws.speeds(rng, slowest),
@@ -263,7 +268,7 @@ def _assembled(
     )
     body = draws.random_colour(rng, rng.uniform(1.0, 6.0), (-4.0, 3.0))
     modes = draws.body_modes(rng)
-    return Machine(kind, drive, draws.balanced(layers), cycle or Cycle(), body, modes, max(1, pass_order), bearing)
+    return Machine(kind, drive, draws.balanced(layers), cycle, body, modes, max(1, pass_order), bearing)
 
 
 DESIGNS: dict[str, Callable[[np.random.Generator], Machine]] = {

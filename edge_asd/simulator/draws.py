@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_asd.simulator.machines import Bearing, Impacts, Layer, Noise, Tones
+from edge_asd.simulator.machines import Bearing, Cycle, Impacts, Layer, Noise, Tones
 from edge_asd.simulator.noise import Curve
 from edge_asd.simulator.resonance import Mode
 
@@ -149,6 +149,32 @@ def rolling(rng: np.random.Generator, level_db: float, bearing: Bearing) -> tupl
         exponent=rng.uniform(0.3, 1.2),
     )
     return noise, ticks
+
+
+def ringing_noise(rng: np.random.Generator, level_db: float, **more: Any) -> Impacts:
+    """Narrow bands that tremble: a dense rain of blows on lightly damped parts, as of a cutting tool or thin sheet."""
+    layer = Impacts(
+        level_db=level_db,
+        at="clock",
+        ratio=log_uniform(rng, 150.0, 3000.0),
+        slip=1.0,
+        spread=rng.uniform(0.1, 0.8),
+        modes=random_modes(rng, int(rng.integers(2, 25)), 80.0, 7800.0, log_uniform(rng, 15.0, 150.0)),
+        exponent=rng.uniform(0.5, 1.5),
+        flutter_depth=rng.uniform(0.0, 0.5),
+        flutter_hz=log_uniform(rng, 1.0, 40.0),
+        load_db=rng.normal(0.0, 1.5),
+    )
+    return dataclasses.replace(layer, **more)
+
+
+def on_and_off(rng: np.random.Generator) -> Cycle:
+    """Runs for a while, coasts to a stop, starts again, not always at the same speed."""
+    period_s = log_uniform(rng, 2.0, 16.0)
+    return Cycle(
+        "stroke", period_s, rng.uniform(0.05, 0.4), log_uniform(rng, 0.03, 1.0), rng.uniform(0.0, 0.1),
+        back=rng.uniform(0.6, 1.4),
+    )  # fmt: skip
 
 
 def random_bearing(rng: np.random.Generator) -> Bearing:

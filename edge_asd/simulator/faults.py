@@ -40,11 +40,12 @@ _Changer = Callable[[Machine, float], Machine]
 
 
 def _ring(machine: Machine, rng: np.random.Generator) -> tuple[Mode, ...]:
-    """What a blow inside this machine makes ring: some high modes, and two of its casing's."""
-    return (
-        draws.random_modes(rng, int(rng.integers(2, 6)), 1200.0, 7200.0, log_uniform(rng, 8.0, 40.0))
-        + machine.modes[:2]
-    )
+    """What a blow inside this machine makes ring: high modes of the part, and those of the casing that are high too.
+
+    A small defect's blow is short; it leaves the low modes of the casing to the rotor.
+    """
+    part = draws.random_modes(rng, int(rng.integers(2, 6)), 1200.0, 7200.0, log_uniform(rng, 8.0, 40.0))
+    return part + tuple(mode for mode in machine.modes if mode.hz > 1000.0)
 
 
 def _blows(machine: Machine, rng: np.random.Generator, ratio: float, zone: float = 0.0) -> Impacts:

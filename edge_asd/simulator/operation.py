@@ -59,7 +59,10 @@ def operate(machine: Machine, n: int, rate_hz: int, rng: np.random.Generator) ->
     turns = np.cumsum(speed)
     turns *= drive.shaft_hz / rate_hz
     turns += rng.uniform()
-    open_gain = np.interp(places, np.arange(n_control), opening).astype(np.float32)
+    if machine.cycle.shape == "open":
+        open_gain = np.interp(places, np.arange(n_control), opening).astype(np.float32)
+    else:
+        open_gain = np.ones(n, np.float32)
     clicks = clicks_s[(clicks_s >= 0) & (clicks_s < n / rate_hz)] * rate_hz
     return Operation(rate_hz, drive.shaft_hz, speed.astype(np.float32), turns, open_gain, clicks, load)
 

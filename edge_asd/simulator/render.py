@@ -47,7 +47,9 @@ def render(
     path = scene.path(rate_hz)
     heard = convolve(casing, path)
     # What casing, room and microphone swallow is given back: `level_dbfs` is meant at the microphone, at nominal speed.
-    gain = np.float32(10.0 ** (scene.level_dbfs / 20.0) * _rms(inside) / max(_rms(heard), 1e-9))
+    heard_rms = _rms(heard)
+    given_back = _rms(inside) / heard_rms if heard_rms > 1e-9 else 1.0
+    gain = np.float32(10.0 ** (scene.level_dbfs / 20.0) * given_back)
     heard *= gain
     heard += _surroundings(scene, n, rate_hz, np.random.default_rng(scene_seed))
     start = n if fault is None else round(fault.onset_s * rate_hz)

@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_asd.simulator import draws
 from edge_asd.simulator.draws import chance, log_uniform
-from edge_asd.simulator.machines import FLAT, KINDS, Drive, Impacts, Layer, Machine, Tones
+from edge_asd.simulator.machines import FLAT, KINDS, Drive, Impacts, Layer, Machine, Noise, Tones
 from edge_asd.simulator.noise import Curve, shaped_noise
 from edge_asd.simulator.resonance import convolve, minimum_phase
 
@@ -92,6 +92,8 @@ def _random_background(rng: np.random.Generator) -> tuple[Machine, ...]:
         layers.append(_clatter(rng))
     if chance(rng, 0.2):
         layers.append(_voice(rng))
+    if chance(rng, 0.15):
+        layers.append(_wind(rng))
     ambience = Machine(
         "ambience", Drive(1.0, drift=0.0, jitter=0.0), draws.balanced(layers), body=draws.random_colour(rng, 3.0)
     )
@@ -110,6 +112,17 @@ def _clatter(rng: np.random.Generator) -> Impacts:
         slip=1.0,
         spread=1.0,
         modes=draws.random_modes(rng, int(rng.integers(3, 12)), 200.0, 7000.0, 25.0),
+    )
+
+
+def _wind(rng: np.random.Generator) -> Noise:
+    """Gusts over the microphone: low, uneven, at times over everything."""
+    tilt_db = rng.uniform(-12.0, -5.0)
+    return Noise(
+        level_db=rng.uniform(-8.0, 8.0),
+        curve=draws.random_colour(rng, 2.0, (tilt_db, tilt_db)),
+        flutter_depth=rng.uniform(0.4, 1.3),
+        flutter_hz=log_uniform(rng, 0.7, 12.0),
     )
 
 

@@ -1,0 +1,87 @@
+"""Flags that are settings of the config: their names and words, given in one place for every command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from edge_asd.cli.parsing import Parser
+from edge_asd.config import Config, Flag, LoadedConfig, as_yaml, load_config
+
+
+@dataclass(frozen=True)
+class _Option:
+    flag: str
+    metavar: str | None
+    type: type
+    help: str
+
+
+SETTINGS = {
+    "audio.device": _Option("--device", "NAME", str, "input device, by the name `edge-asd devices` prints or an alias"),
+    "audio.channel": _Option("--channel", "N", int, "channel to listen to, counted from 0"),
+    "audio.rate": _Option("--rate", "HZ", int, "rate of the device, or of raw sound on standard input"),
+    "audio.channels": _Option("--channels", "N", int, "channels of raw sound on standard input (default 1)"),
+    "audio.input_format": _Option(
+        "--input-format", "FORMAT", str, "of standard input: auto, wav, s16le, s32le or f32le (default auto)"
+    ),
+    "model.bundle": _Option("--bundle", "FILE", str, "the machine's .asd file"),
+    "model.package": _Option("--model", "DIR", str, "model package to enrol with (default: the one that ships)"),
+    "model.precision": _Option("--precision", "KIND", str, "network to enrol with: int8 or fp32 (default int8)"),
+    "detector.smoothing_s": _Option("--smoothing", "S", float, "seconds of windows a score averages"),
+    "detector.percentile": _Option(
+        "--sensitivity-percentile",
+        "P",
+        float,
+        "share of normal scores, in percent, that stays below the threshold; higher: fewer alarms",
+    ),
+    "alarm.confirm_s": _Option("--confirm", "S", float, "seconds above the threshold before an alarm starts"),
+    "alarm.cooldown_s": _Option("--cooldown", "S", float, "seconds after an alarm in which no other starts"),
+    "output.file": _Option("--log", "FILE", str, "append JSON lines to this file too"),
+}
+
+
+def add_settings(parser: Parser, *names: str) -> None:
+    """Add the flags of these settings. Their `dest` is the setting's name; None means: not given."""
+    for name in names:
+        option = SETTINGS[name]
+        parser.add_argument(option.flag, dest=name, metavar=option.metavar, type=option.type, help=option.help)
+
+
+def add_config_flags(parser: Parser) -> None:
+    """Add `--config` and `--print-config`."""
+    parser.add_argument("--config", metavar="FILE", help="YAML config file (default: $EDGE_ASD_CONFIG); flags win")
+    parser.add_argument(
+        "--print-config", action="store_true", help="print the settings in effect and where each came from, and end"
+    )
+
+
+def loaded_config(args: argparse.Namespace) -> LoadedConfig:
+    """The configuration in effect for these flags."""
+    flags = {}
+    for name, value in vars(args).items():
+        if "." in name and value is not None:
+            known = SETTINGS.get(name)
+            flags[name] = Flag(known.flag if known else f"--{name.split('.')[1]}", value)
+    return load_config(getattr(args, "config", None), environment=os.environ, flags=flags)
+
+
+def printed_config(args: argparse.Namespace, loaded: LoadedConfig) -> bool:
+    """Whether `--print-config` was asked for, and so done."""
+    if args.print_config:
+        sys.stdout.write(as_yaml(loaded))
+    return bool(args.print_config)
+
+
+def named_device(config: Config) -> str | None:
+    """The device to open: its alias replaced by what it stands for."""
+    device = config.audio.device
+    return None if device is None else config.audio.aliases.get(device, device)
+
+
+def note(message: Any) -> None:
+    """A line for a person, on stderr."""
+    print(f"edge-asd: {message}", file=sys.stderr, flush=True)

@@ -1,0 +1,70 @@
+"""argparse, made to speak as the rest of edge-asd does: one line, the nearest known word, exit code 2."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NoReturn, TypeAlias
+
+from edge_asd.config.nearest import nearest
+from edge_asd.errors import UsageError
+
+HELP_COLUMNS = 100
+Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
+
+EXIT_CODES = """\
+exit codes:
+  0 ok    2 usage    65 bad data    66 missing input    69 device or library not there
+  70 fault of edge-asd    74 read or write failed    78 bad config    130 interrupted"""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises UsageError instead of ending the program, and abbreviates nothing."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        options.setdefault("allow_abbrev", False)
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(*args, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """What argparse found wrong, as a UsageError."""
+        raise UsageError(message, remedy=f"see {self.prog} --help")
+
+    def refuse(self, unknown: Sequence[str]) -> NoReturn:
+        """Raise UsageError for arguments nobody understood, naming the nearest flag."""
+        word = unknown[0]
+        if not word.startswith("-"):
+            raise UsageError(f"unexpected argument {word!r}", remedy=f"see {self.prog} --help")
+        known = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", self.format_help())))
+        meant = nearest(word.split("=")[0], known)
+        raise UsageError(f"unknown flag {word}", remedy=f"did you mean {meant}? See {self.prog} --help")
+
+
+def new_command(
+    subparsers: Subparsers, name: str, *, summary: str, description: str, examples: Sequence[str]
+) -> Parser:
+    """A command's parser: its description (paragraphs, wrapped here), under its flags the examples and exit codes."""
+    paragraphs = "\n\n".join(textwrap.fill(part, HELP_COLUMNS) for part in description.split("\n\n"))
+    shown = "\n".join(f"  {example}" for example in examples)
+    return subparsers.add_parser(
+        name, help=summary, description=paragraphs, epilog=f"examples:\n{shown}\n\n{EXIT_CODES}"
+    )
+
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+def duration_s(text: str) -> float:
+    """Seconds meant by "90", "60s", "10m", "1h30m" or "1.5h"; above 0. Raises argparse.ArgumentTypeError."""
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        total = float(text)
+    else:
+        parts = re.findall(r"(\d+(?:\.\d+)?)(ms|min|s|m|h|d)", text)
+        if not parts or "".join(number + unit for number, unit in parts) != text:
+            raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 90, 60s, 10m or 1h30m")
+        total = sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    if not 0 < total < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no time at all; give more than 0")
+    return total

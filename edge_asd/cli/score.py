@@ -1,0 +1,86 @@
+"""`edge-asd score`: one line a clip."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from edge_asd.cli.options import add_settings, loaded_config, note
+from edge_asd.cli.parsing import Subparsers, new_command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edge_asd.bundle import Bundle
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = new_command(
+        subparsers,
+        "score",
+        summary="score recordings against a bundle, one line a clip",
+        description="Score whole recordings. Each line of standard output holds, separated by tabs: path, score (higher"
+        " is more anomalous), threshold, `normal` or `anomalous`, and where in the clip the worst window lies, in "
+        "seconds.\n\nA clip that cannot be read is named on stderr and the others go on; the exit code is then that of "
+        "the first failure.",
+        examples=(
+            "edge-asd score --bundle fan.asd today.wav",
+            "edge-asd score --bundle fan.asd recordings/ --json | jq 'select(.anomalous)'",
+        ),
+    )
+    parser.add_argument("paths", nargs="+", metavar="CLIP|DIR", help="sound files, log-mel dumps (.npy), directories")
+    add_settings(parser, "model.bundle", "audio.channel")
+    parser.add_argument("--config", metavar="FILE", help="YAML config file naming the bundle")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score every clip; 0, or the exit code of the first that could not be."""
+    from edge_asd.audio.files import find_clips
+    from edge_asd.bundle import load_bundle
+    from edge_asd.cli.bundles import bundle_path
+    from edge_asd.errors import EdgeAsdError
+
+    config = loaded_config(args).config
+    path = bundle_path(config)
+    clips = find_clips(args.paths)
+    bundle = load_bundle(path)
+    exit_code = 0
+    for clip in clips:
+        try:
+            result = scored(clip, bundle, config.audio.channel)
+        except EdgeAsdError as error:
+            note(error)
+            exit_code = exit_code or error.exit_code
+            continue
+        print(json.dumps(result, ensure_ascii=False) if args.json else as_line(result))
+        sys.stdout.flush()
+    return exit_code
+
+
+def scored(clip: Path, bundle: Bundle, channel: int | None) -> dict[str, Any]:
+    """One clip's result as plain JSON types."""
+    from edge_asd.clips import read_frames
+    from edge_asd.monitor.records import digits
+
+    score = bundle.score_clip(read_frames(clip, bundle.contract.features, channel))
+    threshold = bundle.clip_calibration.threshold
+    return {
+        "path": str(clip),
+        "score": digits(score.score),
+        "threshold": digits(threshold),
+        "anomalous": score.score > threshold,
+        "peak_time_s": round(score.peak_time_s, 2),
+        "max_score": digits(score.max_score),
+        "windows": score.n_windows,
+    }
+
+
+def as_line(result: dict[str, Any]) -> str:
+    """Tab-separated for people and `cut`."""
+    verdict = "anomalous" if result["anomalous"] else "normal"
+    peak = f"{result['peak_time_s']:.2f}"
+    return f"{result['path']}\t{result['score']:.4f}\t{result['threshold']:.4f}\t{verdict}\t{peak}"
