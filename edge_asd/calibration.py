@@ -52,10 +52,9 @@ class EnrolmentScores:
 
 
 @dataclass(frozen=True)
-class Calibration:
-    """A score, its threshold, and where they came from.
+class Threshold:
+    """A threshold and where it came from.
 
-    fusion: makes one score of the distances.
     threshold: scores above it are anomalous.
     percentile: share of normal sound, in percent, meant to stay below.
     method: "gamma" (maximum-likelihood fit, as in the DCASE reports) or "robust" (median + deviations).
@@ -63,20 +62,27 @@ class Calibration:
     note: in words, why the fall-back was taken; empty for a good fit.
     """
 
-    fusion: Fusion
     threshold: float
     percentile: float
     method: str
     n_scores: int
     note: str
 
+
+@dataclass(frozen=True)
+class Calibration(Threshold):
+    """A threshold together with what makes the scores it is for.
+
+    fusion: one score from the distances.
+    """
+
+    fusion: Fusion
+
     @classmethod
     def fit(cls, distances: np.ndarray, percentile: float) -> Calibration:
         """From normal distances [n, views]; see `fit_threshold`."""
         fusion = Fusion.fit(distances)
-        scores = fusion.score(distances)
-        threshold, method, note = fit_threshold(scores, percentile)
-        return cls(fusion, threshold, percentile, method, len(scores), note)
+        return cls(**vars(fit_threshold(fusion.score(distances), percentile)), fusion=fusion)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, the inverse of `from_dict`."""
@@ -87,12 +93,12 @@ class Calibration:
         """Build from parsed JSON; raises DataError for anything but finite numbers and strings in place."""
         try:
             made = cls(
-                fusion=Fusion.from_dict(data["fusion"]),
                 threshold=float(data["threshold"]),
                 percentile=float(data["percentile"]),
                 method=str(data["method"]),
                 n_scores=int(data["n_scores"]),
                 note=str(data["note"]),
+                fusion=Fusion.from_dict(data["fusion"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"calibration: {error!r} in {data!r}") from error
@@ -101,8 +107,8 @@ class Calibration:
         return made
 
 
-def fit_threshold(scores: np.ndarray, percentile: float) -> tuple[float, str, str]:
-    """The threshold below which `percentile` percent of normal scores [n] should stay; the method; a note.
+def fit_threshold(scores: np.ndarray, percentile: float) -> Threshold:
+    """Fit the threshold below which `percentile` percent of normal scores [n] should stay.
 
     A gamma distribution is fitted; where that cannot describe the scores (too few, no spread, or a
     Kolmogorov-Smirnov distance beyond twice the 5 % point) the larger of the empirical percentile and median +
@@ -128,9 +134,9 @@ def fit_threshold(scores: np.ndarray, percentile: float) -> tuple[float, str, st
         distance = max(np.max(model - ranks[:-1]), np.max(ranks[1:] - model))
         limit = 2.0 * 1.36 / math.sqrt(ordered.size)
         if distance <= limit:
-            return gamma_quantile(share, shape, scale), "gamma", ""
+            return Threshold(gamma_quantile(share, shape, scale), percentile, "gamma", int(scores.size), "")
         reason = f"the scores do not follow a gamma distribution (distance {distance:.2f}, limit {limit:.2f})"
-    return _robust_threshold(scores, share), "robust", reason
+    return Threshold(_robust_threshold(scores, share), percentile, "robust", int(scores.size), reason)
 
 
 def _robust_threshold(scores: np.ndarray, share: float) -> float:
