@@ -96,6 +96,8 @@ def probed(sounddevice: ModuleType, device: InputDevice, root: Path = Path("/"))
                 rates.append(rate_hz)
             except (sounddevice.PortAudioError, ValueError) as error:
                 problem = explain(error, device, root)
+                if portaudio.is_unavailable(error):
+                    break
     return dataclasses.replace(device, rates_hz=tuple(rates), problem="" if rates else problem)
 
 
