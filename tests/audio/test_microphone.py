@@ -127,6 +127,13 @@ def test_a_busy_microphone_says_so(microphones: FakeMicrophones) -> None:
     assert "mic16" in seen["message"]
 
 
+def test_a_card_that_portaudio_hides_is_listed_with_the_reason(microphones: FakeMicrophones) -> None:
+    seen = microphones.run("hidden_card")
+    assert seen["name"] == "card:Webcam"
+    assert "group audio" in seen["problem"]
+    assert seen["problem"] in seen["error"]
+
+
 def assert_no_block_spans_a_gap(samples: np.ndarray, sizes: list[int]) -> None:
     for block in np.split(samples, np.cumsum(sizes)[:-1]):
         first = frame_of(float(block[0]))

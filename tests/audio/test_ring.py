@@ -17,33 +17,33 @@ STEPS = st.lists(st.tuples(st.sampled_from((WRITE, READ)), st.integers(0, 40), s
 
 @given(st.integers(1, 64), STEPS)
 def test_samples_keep_their_order_and_losses_their_place(capacity: int, steps: list[tuple[str, int, int]]) -> None:
-    ring, sent, came = Ring(capacity, RATE_HZ), 0, 0
-    ring_end = 0
+    ring = Ring(capacity, RATE_HZ)
+    sent = came = kept = 0
+
+    def take(size: int) -> bool:
+        nonlocal came, kept
+        chunk = ring.read(size, 0.0)
+        if chunk is None:
+            return False
+        assert 0 < chunk.samples.size <= size
+        assert chunk.position == came + chunk.lost_before
+        np.testing.assert_array_equal(chunk.samples, chunk.position + np.arange(chunk.samples.size))
+        assert abs(chunk.captured_at - (100.0 + chunk.position / RATE_HZ)) < 1e-6
+        came, kept = chunk.position + chunk.samples.size, kept + chunk.samples.size
+        return True
+
     for what, size, lost in steps:
-        if what == WRITE:
-            sent += lost
-            samples = np.arange(sent, sent + size, dtype=np.float32)
-            ring.write(samples, 100.0 + sent / RATE_HZ, lost)
-            sent += size
-        else:
-            chunk = ring.read(max(1, size), 0.0)
-            if chunk is None:
-                continue
-            assert chunk.position == came + chunk.lost_before
-            np.testing.assert_array_equal(chunk.samples, chunk.position + np.arange(chunk.samples.size))
-            assert abs(chunk.captured_at - (100.0 + chunk.position / RATE_HZ)) < 1e-6
-            came = chunk.position + chunk.samples.size
-            ring_end = came
+        if what == READ:
+            take(max(1, size))
+            continue
+        sent += lost
+        ring.write(np.arange(sent, sent + size, dtype=np.float32), 100.0 + sent / RATE_HZ, lost)
+        sent += size
     ring.close()
-    while (chunk := ring.read(capacity, 0.0)) is not None:
-        assert chunk.position == ring_end + chunk.lost_before
-        ring_end = chunk.position + chunk.samples.size
+    while take(capacity):
+        pass
     assert ring.finished
-    assert 0 <= sent - ring_end == ring.lost_samples - (ring_end - _kept(ring))
-
-
-def _kept(ring: Ring) -> int:
-    return ring._read
+    assert ring.lost_samples == sent - kept
 
 
 def test_a_full_ring_drops_the_newest_and_says_how_many() -> None:

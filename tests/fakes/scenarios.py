@@ -143,6 +143,20 @@ def names() -> dict[str, Any]:
     return {"errors": errors, "listed_while_busy": listed, "found": found, "alias_gave": len(run.blocks)}
 
 
+def hidden_card() -> dict[str, Any]:
+    root = FOLDER / "root"
+    asound = root / "proc/asound"
+    (asound / "card3").mkdir(parents=True)
+    (asound / "card3/id").write_text("Webcam\n")
+    (asound / "pcm").write_text("03-00: USB Audio : USB Audio : capture 1\n")
+    found = devices.list_inputs(probe=False, root=root)[-1]
+    try:
+        capture.open_capture(portaudio.load(), found, 16000)
+    except EdgeAsdError as error:
+        return {"name": found.stable_name, "problem": found.problem, "error": str(error)}
+    return {}
+
+
 def busy() -> dict[str, Any]:
     devices.list_inputs(probe=False)
     control("mic16", "busy")
