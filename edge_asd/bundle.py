@@ -127,6 +127,8 @@ def load_bundle(path: Path) -> Bundle:
         raise StorageError(f"{path}: cannot read: {error.strerror}") from error
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
+            if any(info.compress_type != zipfile.ZIP_STORED for info in file.infolist()):
+                raise zipfile.BadZipFile("compressed members, which edge-asd never writes")
             members = {name: file.read(name) for name in file.namelist()}
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:
         raise DataError(f"{path}: damaged or not a bundle ({error})", remedy="copy it again or enrol again") from error
