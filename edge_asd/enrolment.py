@@ -165,9 +165,13 @@ class Enrolment:
             if level_dbfs(second) <= SILENCE_LIMIT_DBFS:
                 self._refuse(f"{name}: silent at {start / rate_hz:.0f} s ({level_dbfs(second):.0f} dBFS)")
                 break
-        clipped = float(np.mean(np.abs(samples) >= FULL_SCALE)) if samples.size else 0.0
-        if clipped > CLIPPED_SHARE_LIMIT:
-            self._refuse(f"{name}: clipped, {100 * clipped:.1f} % of its samples are at full scale")
+        clipped = np.abs(samples) >= FULL_SCALE
+        share = float(np.mean(clipped)) if samples.size else 0.0
+        if share > CLIPPED_SHARE_LIMIT:
+            first_s = int(clipped.argmax()) / rate_hz
+            self._refuse(
+                f"{name}: clipped, {100 * share:.1f} % of its samples are at full scale, the first at {first_s:.1f} s"
+            )
 
     def _refuse(self, problem: str) -> None:
         if self.strict:
