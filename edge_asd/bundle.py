@@ -160,7 +160,7 @@ def load_bundle(path: Path) -> Bundle:
             enrolment=manifest["enrolment"],
             provenance=manifest["provenance"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, EOFError) as error:
         raise DataError(f"{path}: incomplete bundle ({error!r})", remedy="enrol again") from error
     expected = (model.contract.embedding_size, model.contract.features.n_mels)
     if (bundle.bank.vectors.shape[1], bundle.bank.spectra_db.shape[-1]) != expected or bundle.smoothing_windows < 1:
