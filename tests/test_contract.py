@@ -7,10 +7,12 @@ import json
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from edge_asd.contract import LogMelSpec, ModelContract
 from edge_asd.errors import DataError
+from edge_asd.inference import load_embedder
 
 DEFAULT = ModelContract("a model", "3", LogMelSpec())
 
@@ -112,3 +114,14 @@ def test_a_missing_key_is_named(key: str) -> None:
 def test_what_is_no_object_is_refused(data: object) -> None:
     with pytest.raises(DataError, match="expected an object"):
         ModelContract.from_dict(data)
+
+
+def test_the_shipped_model_embeds_a_window_by_its_own_contract(shipped_model) -> None:
+    contract = shipped_model.contract
+    rng = np.random.default_rng(30)
+    windows = rng.normal(-50.0, 10.0, (3, contract.window_frames, contract.features.n_mels)).astype(np.float32)
+    embeddings = load_embedder(shipped_model).embed(windows)
+    assert embeddings.shape == (3, contract.embedding_size)
+    assert embeddings.dtype == np.float32
+    assert np.isfinite(embeddings).all()
+    assert (np.linalg.norm(embeddings, axis=1) > 0.0).all()
