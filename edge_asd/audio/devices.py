@@ -60,9 +60,10 @@ def list_inputs(*, probe: bool = True, root: Path = Path("/")) -> list[InputDevi
     """
     sounddevice = portaudio.load()
     cards = {(card.card, card.device): card for card in capture_cards(root)}
-    default = sounddevice.default.device[0]
-    if default < 0:
-        default = sounddevice.query_hostapis(0)["default_input_device"] if sounddevice.query_hostapis() else -1
+    try:
+        default = sounddevice.query_devices(kind="input")["index"]
+    except (sounddevice.PortAudioError, ValueError):
+        default = -1
     found = []
     for index, entry in enumerate(sounddevice.query_devices()):
         if entry["max_input_channels"] < 1:

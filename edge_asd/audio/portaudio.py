@@ -41,12 +41,12 @@ def load() -> ModuleType:
 def refresh(sounddevice: ModuleType) -> None:
     """Read the list of devices again: PortAudio freezes it when it starts. No stream may be open."""
     with quiet():
-        sounddevice._terminate()
+        # Not running is no reason to fail: the start after the last end may have failed.
+        with contextlib.suppress(sounddevice.PortAudioError):
+            sounddevice._terminate()
         try:
             sounddevice._initialize()
         except sounddevice.PortAudioError as error:
-            # Terminating twice at exit would be an error of its own.
-            atexit.unregister(sounddevice._exit_handler)
             raise UnavailableError(f"PortAudio does not start again: {reason(error)}") from error
 
 

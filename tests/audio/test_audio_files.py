@@ -88,6 +88,19 @@ def test_a_recorder_that_did_not_know_the_length_is_believed(tmp_path: Path) -> 
         assert read_clip(tmp_path / "open.wav", RATE_HZ).size == 8000
 
 
+def test_chunks_of_odd_size_and_rf64_are_walked_over(tmp_path: Path) -> None:
+    whole = write(tmp_path / "whole.wav", sound(), subtype="PCM_16").read_bytes()
+    odd = whole[:12] + b"LIST\x03\0\0\0abc\0" + whole[12:]
+    (tmp_path / "odd.wav").write_bytes(odd)
+    np.testing.assert_array_equal(read_clip(tmp_path / "odd.wav", RATE_HZ), read_clip(tmp_path / "whole.wav", RATE_HZ))
+    long_form = write(tmp_path / "long.rf64", sound(), subtype="PCM_16")
+    np.testing.assert_array_equal(read_clip(long_form, RATE_HZ), read_clip(tmp_path / "whole.wav", RATE_HZ))
+    for path in (tmp_path / "odd.wav", long_form):
+        path.write_bytes(path.read_bytes()[:-100])
+        with pytest.raises(DataError, match="promises 16000 bytes of sound and 15900 are there"):
+            read_clip(path, RATE_HZ)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_a_sample_that_is_no_number_is_named_by_its_place(tmp_path: Path, bad: float) -> None:
     samples = sound(40000, 2)
