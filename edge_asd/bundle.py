@@ -139,6 +139,8 @@ def load_bundle(path: Path) -> Bundle:
         raise StorageError(f"{path}: cannot read: {error.strerror}") from error
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
+            if any(info.compress_type != zipfile.ZIP_STORED for info in file.infolist()):
+                raise zipfile.BadZipFile("compressed members, which edge-asd never writes")
             members = {name: file.read(name) for name in file.namelist()}
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:
         raise DataError(f"{path}: damaged or not a bundle ({error})", remedy="copy it again or enrol again") from error
@@ -170,7 +172,7 @@ def load_bundle(path: Path) -> Bundle:
             enrolment=manifest["enrolment"],
             provenance=manifest["provenance"],
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, EOFError) as error:
         raise DataError(f"{path}: incomplete bundle ({error!r})", remedy="enrol again") from error
     expected = (model.contract.embedding_size, 2 * model.contract.features.n_mels, len(VIEWS), len(VIEWS))
     found = (

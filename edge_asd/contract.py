@@ -6,6 +6,7 @@ It travels as `model.json` inside the model package and the bundle; no code assu
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,6 +89,8 @@ class ModelContract:
                 f"contract: window_frames {self.window_frames}, step_frames {self.step_frames} and embedding_size "
                 f"{self.embedding_size} must be above 0, the step not above the window"
             )
+        if self.input_scale_db <= 0.0:
+            raise DataError(f"contract: input_scale_db is {self.input_scale_db}, must be above 0")
 
     @property
     def window_s(self) -> float:
@@ -126,6 +129,8 @@ def _checked(cls: type, data: Any, where: str) -> dict[str, Any]:
         allowed = _TYPES[str(known[key].type)]
         if isinstance(value, bool) or not isinstance(value, allowed):
             raise DataError(f"{where}.{key}: {value!r} is not of type {known[key].type}")
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DataError(f"{where}.{key}: {value!r} is not a finite number")
     for name, field in known.items():
         if name not in data and field.default is dataclasses.MISSING:
             raise DataError(f"{where}: key {name!r} is missing")

@@ -77,10 +77,16 @@ class Enrolment:
         """
         self._judge(samples, name)
         self._levels_dbfs.append(level_dbfs(samples))
-        self.add_frames(log_mel(samples, self.model.contract.features), name, group)
+        features = self.model.contract.features
+        self._take(log_mel(samples, features), samples.size / features.rate_hz, name, group)
 
     def add_frames(self, frames: np.ndarray, name: str, group: str | None = None) -> None:
         """Take one recording as log-mel frames [n, n_mels] in dB (as `edge_asd.clips.read_frames` gives them)."""
+        features = self.model.contract.features
+        # A centred front end gives one frame more than the whole hops in the sound, so half a hop is the mean rest.
+        self._take(frames, (len(frames) - 0.5) * features.hop_samples / features.rate_hz, name, group)
+
+    def _take(self, frames: np.ndarray, seconds: float, name: str, group: str | None) -> None:
         contract = self.model.contract
         features = contract.features
         if (frames <= features.floor_db).all():
@@ -90,8 +96,7 @@ class Enrolment:
         for piece in np.array_split(frames, n_pieces):
             windows, _ = clip_windows(piece, contract)
             self._pieces.append(_Piece(self.embedder.embed(windows), window_spectra(windows), group))
-        # A centred front end gives one frame more than the hops the sound holds.
-        self._seconds += max(1, len(frames) - 1) / frames_per_s
+        self._seconds += seconds
 
     def finish(self, provenance: dict[str, Any]) -> Bundle:
         """Fit bank and thresholds. Raises DataError under 10 s of sound; warns under 60 s."""
@@ -158,9 +163,13 @@ class Enrolment:
             if level_dbfs(second) <= SILENCE_LIMIT_DBFS:
                 self._refuse(f"{name}: silent at {start / rate_hz:.0f} s ({level_dbfs(second):.0f} dBFS)")
                 break
-        clipped = float(np.mean(np.abs(samples) >= FULL_SCALE)) if samples.size else 0.0
-        if clipped > CLIPPED_SHARE_LIMIT:
-            self._refuse(f"{name}: clipped, {100 * clipped:.1f} % of its samples are at full scale")
+        clipped = np.abs(samples) >= FULL_SCALE
+        share = float(np.mean(clipped)) if samples.size else 0.0
+        if share > CLIPPED_SHARE_LIMIT:
+            first_s = int(clipped.argmax()) / rate_hz
+            self._refuse(
+                f"{name}: clipped, {100 * share:.1f} % of its samples are at full scale, the first at {first_s:.1f} s"
+            )
 
     def _refuse(self, problem: str) -> None:
         if self.strict:

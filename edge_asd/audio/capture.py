@@ -153,7 +153,7 @@ def open_capture(
                 return Capture(sounddevice, device, candidate_hz, channel or 0, clock=clock, monotonic=monotonic)
         except (sounddevice.PortAudioError, ValueError) as error:
             why = explain(error, device)
-            if len(error.args) < 2 or error.args[1] != portaudio.INVALID_RATE:
+            if not portaudio.is_wrong_rate(error):
                 break
     at = f" at {rate_hz} Hz" if rate_hz else ""
     raise UnavailableError(f"{device.label}: cannot be opened{at} ({why})")

@@ -51,6 +51,8 @@ class DcBlock:
         waiting = np.concatenate((self._pending, samples)) if self._pending.size else samples
         whole = waiting.size - waiting.size % SEGMENT_SAMPLES
         self._pending = waiting[whole:].copy()
+        if not whole:
+            return np.empty(0, np.float32)
         return self._blocked(waiting[:whole].reshape(-1, SEGMENT_SAMPLES))
 
     def flush(self) -> np.ndarray:

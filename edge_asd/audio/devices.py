@@ -60,9 +60,10 @@ def list_inputs(*, probe: bool = True, root: Path = Path("/")) -> list[InputDevi
     """
     sounddevice = portaudio.load()
     cards = {(card.card, card.device): card for card in capture_cards(root)}
-    default = sounddevice.default.device[0]
-    if default < 0:
-        default = sounddevice.query_hostapis(0)["default_input_device"] if sounddevice.query_hostapis() else -1
+    try:
+        default = sounddevice.query_devices(kind="input")["index"]
+    except (sounddevice.PortAudioError, ValueError):
+        default = -1
     found = []
     for index, entry in enumerate(sounddevice.query_devices()):
         if entry["max_input_channels"] < 1:
@@ -96,6 +97,8 @@ def probed(sounddevice: ModuleType, device: InputDevice, root: Path = Path("/"))
                 rates.append(rate_hz)
             except (sounddevice.PortAudioError, ValueError) as error:
                 problem = explain(error, device, root)
+                if portaudio.is_unavailable(error):
+                    break
     return dataclasses.replace(device, rates_hz=tuple(rates), problem="" if rates else problem)
 
 

@@ -41,12 +41,12 @@ def load() -> ModuleType:
 def refresh(sounddevice: ModuleType) -> None:
     """Read the list of devices again: PortAudio freezes it when it starts. No stream may be open."""
     with quiet():
-        sounddevice._terminate()
+        # Not running is no reason to fail: the start after the last end may have failed.
+        with contextlib.suppress(sounddevice.PortAudioError):
+            sounddevice._terminate()
         try:
             sounddevice._initialize()
         except sounddevice.PortAudioError as error:
-            # Terminating twice at exit would be an error of its own.
-            atexit.unregister(sounddevice._exit_handler)
             raise UnavailableError(f"PortAudio does not start again: {reason(error)}") from error
 
 
@@ -57,10 +57,19 @@ def forget_at_exit(sounddevice: ModuleType) -> None:
 
 def reason(error: Exception) -> str:
     """PortAudio's own words for an error, without the code a user cannot read."""
-    code = error.args[1] if len(error.args) > 1 else None
-    if code == DEVICE_UNAVAILABLE:
+    if is_unavailable(error):
         return "busy or gone"
     return str(error.args[0] if error.args else error).removeprefix("Error opening InputStream: ")
+
+
+def is_unavailable(error: Exception) -> bool:
+    """Busy or gone: no other rate will help, and PortAudio tries for a second each time."""
+    return len(error.args) > 1 and error.args[1] == DEVICE_UNAVAILABLE
+
+
+def is_wrong_rate(error: Exception) -> bool:
+    """The device is there and does not have this rate."""
+    return len(error.args) > 1 and error.args[1] == INVALID_RATE
 
 
 @contextlib.contextmanager

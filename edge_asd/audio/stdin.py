@@ -82,7 +82,7 @@ class StdinSource:
 
         Raises DataError when there is no sound at all, a WAV stream ends early, or a sample is not a finite number.
         """
-        yield from self._pacer.blocks(self._conditioned(), was_late=lambda: self._pipe.waited)
+        yield from self._pacer.blocks(self._conditioned(), self._pipe.had_to_wait)
 
     def close(self) -> None:
         """Standard input belongs to the process: nothing to release."""
@@ -163,7 +163,7 @@ class _Pipe:
         self._stream = stream
         self._stop = stop
         self._back = b""
-        self.waited = False
+        self._waited = False
         try:
             self._fd: int | None = stream.fileno()
         except OSError:  # a stream in memory: it never has to be waited for
@@ -172,11 +172,15 @@ class _Pipe:
     def put_back(self, data: bytes) -> None:
         self._back = data + self._back
 
+    def had_to_wait(self) -> bool:
+        """Whether any read since this was last asked found nothing there yet."""
+        waited, self._waited = self._waited, False
+        return waited
+
     def read(self, size: int) -> bytes:
         """`size` bytes, fewer only at the end of the stream or when stopped."""
         parts, self._back = [self._back[:size]], self._back[size:]
         missing = size - len(parts[0])
-        self.waited = False
         while missing and self._ready():
             try:
                 # The descriptor itself: Python's buffer would hide bytes from `select`.
@@ -191,8 +195,9 @@ class _Pipe:
 
     def _ready(self) -> bool:
         """Wait until there is something to read; False when stopped."""
+        waiting = False
         while not self._stop.is_set():
-            if self._fd is None or select.select([self._fd], [], [], POLL_S if self.waited else 0.0)[0]:
+            if self._fd is None or select.select([self._fd], [], [], POLL_S if waiting else 0.0)[0]:
                 return True
-            self.waited = True
+            waiting = self._waited = True
         return False

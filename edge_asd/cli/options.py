@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edge_asd.cli.parsing import Parser
-from edge_asd.config import Config, Flag, LoadedConfig, as_yaml, load_config
+from edge_asd.config import Flag, LoadedConfig, as_yaml, load_config
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,17 @@ SETTINGS = {
     "audio.rate": _Option("--rate", "HZ", int, "rate of the device, or of raw sound on standard input"),
     "audio.channels": _Option("--channels", "N", int, "channels of raw sound on standard input (default 1)"),
     "audio.input_format": _Option(
-        "--input-format", "FORMAT", str, "of standard input: auto, wav, s16le, s32le or f32le (default auto)"
+        "--input-format",
+        "FORMAT",
+        str,
+        "of raw sound on standard input: u8, s16le, s24le, s32le, f32le, f64le (default s16le)",
     ),
     "model.bundle": _Option("--bundle", "FILE", str, "the machine's .asd file"),
     "model.package": _Option("--model", "DIR", str, "model package to enrol with (default: the one that ships)"),
     "model.precision": _Option("--precision", "KIND", str, "network to enrol with: int8 or fp32 (default int8)"),
     "detector.smoothing_s": _Option("--smoothing", "S", float, "seconds of windows a score averages"),
     "detector.percentile": _Option(
-        "--sensitivity-percentile",
+        "--live-percentile",
         "P",
         float,
         "share of normal scores, in percent, that stays below the threshold; higher: fewer alarms",
@@ -74,12 +77,6 @@ def printed_config(args: argparse.Namespace, loaded: LoadedConfig) -> bool:
     if args.print_config:
         sys.stdout.write(as_yaml(loaded))
     return bool(args.print_config)
-
-
-def named_device(config: Config) -> str | None:
-    """The device to open: its alias replaced by what it stands for."""
-    device = config.audio.device
-    return None if device is None else config.audio.aliases.get(device, device)
 
 
 def note(message: Any) -> None:

@@ -35,8 +35,8 @@ class AudioConfig:
     """Rate asked of the device, or of raw sound on standard input, in Hz; unset: the model's if possible."""
     channels: int = setting(1, kind="whole", at_least=1, at_most=64)
     """Channels of raw sound on standard input; a device and a file know their own."""
-    input_format: str = setting("auto", kind="text", choices=("auto", "wav", "s16le", "s32le", "f32le"))
-    """Sound on standard input: WAV, raw samples, or auto (WAV by its header, else s16le)."""
+    input_format: str = setting("s16le", kind="text", choices=("u8", "s16le", "s24le", "s32le", "f32le", "f64le"))
+    """Samples of raw sound on standard input; WAV there is recognised by its header."""
 
 
 @dataclass(frozen=True)

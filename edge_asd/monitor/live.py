@@ -72,13 +72,14 @@ class LiveRun:
     def run(self) -> SummaryRecord:
         """Until the source ends, `duration_s` is over or `stop` is set. The summary is also the last record written.
 
-        Errors of the source pass through, after the alarm that is on and the summary have been written.
+        Errors of the source pass through, after the alarm that is on and the summary of what was heard until then.
         """
         try:
             self._loop()
         except EdgeAsdError:
             self._summary.reason = "failed"
-            self._finish()
+            if self._samples:
+                self._finish()
             raise
         finally:
             self._source.close()

@@ -4,7 +4,8 @@
  * can tell from the samples alone which frames were lost. n follows the wall clock from the first start after an open.
  *
  * The control file says, in its first word: run; stall (no sound, no error); unplug (-ENODEV everywhere);
- * busy (open fails with -EBUSY); overrun:K:FRAMES (once for each new K: deaf while FRAMES pass, then an xrun).
+ * busy (open fails with -EBUSY); overrun:K:FRAMES (once for each new K: deaf while FRAMES pass, then an xrun);
+ * hang (no sound, and stopping never returns while the word stands).
  */
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
@@ -47,7 +48,7 @@ static int state(fake_t *fake) {
         fake->deaf_until = now() + (double)frames / fake->io.rate;
     }
     if (!strcmp(word, "unplug")) return -ENODEV;
-    return !strcmp(word, "stall") || now() < fake->deaf_until ? -EAGAIN : 0;
+    return !strcmp(word, "stall") || !strcmp(word, "hang") || now() < fake->deaf_until ? -EAGAIN : 0;
 }
 
 static int fake_start(snd_pcm_ioplug_t *io) {
@@ -57,7 +58,12 @@ static int fake_start(snd_pcm_ioplug_t *io) {
     return 0;
 }
 
-static int fake_stop(snd_pcm_ioplug_t *io) { (void)io; return 0; }
+static int fake_stop(snd_pcm_ioplug_t *io) {
+    fake_t *fake = io->private_data;
+    char word[64];
+    for (read_control(fake, word, sizeof word); !strcmp(word, "hang"); read_control(fake, word, sizeof word)) usleep(50000);
+    return 0;
+}
 
 static snd_pcm_sframes_t fake_pointer(snd_pcm_ioplug_t *io) {
     fake_t *fake = io->private_data;

@@ -1,0 +1,187 @@
+"""`edge-asd enroll`: learn a machine's normal sound."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, note, printed_config
+from edge_asd.cli.parsing import Subparsers, duration_s, new_command
+from edge_asd.cli.progress import Progress
+from edge_asd.errors import MissingInputError, StorageError, UsageError
+
+if TYPE_CHECKING:
+    from edge_asd.audio.microphone import SourceEvent
+    from edge_asd.bundle import Bundle
+    from edge_asd.config import Config
+    from edge_asd.enrolment import Enrolment
+
+DEFAULT_DURATION = "10m"
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = new_command(
+        subparsers,
+        "enroll",
+        summary="learn a machine's normal sound",
+        description="Learn what a healthy machine sounds like, from its microphone or from recordings, and write a "
+        "bundle (.asd) that `run` and `score` judge by. Let the machine do all it normally does meanwhile: what is not "
+        "heard here will count as anomalous. 10 s are the least, 60 s are advised, ten minutes are good.\n\n"
+        "Silent, clipped or broken sound is refused. The bundle is written whole or not at all.",
+        examples=(
+            "edge-asd enroll --device mic0 --duration 10m --out fan.asd",
+            "edge-asd enroll recordings/ more.flac --out fan.asd --percentile 99",
+        ),
+    )
+    parser.add_argument(
+        "clips", nargs="*", metavar="CLIP|DIR", help="recordings of normal sound (or log-mel .npy dumps)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.asd", help="bundle to write")
+    parser.add_argument("--force", action="store_true", help="replace FILE.asd if it exists")
+    add_settings(parser, "audio.device")
+    parser.add_argument(
+        "--duration",
+        type=duration_s,
+        metavar="TIME",
+        help=f"how long to listen to the device: 90, 60s, 10m, 1h (default {DEFAULT_DURATION})",
+    )
+    parser.add_argument("--wait", action="store_true", help="wait for a microphone that is not there")
+    add_settings(parser, "audio.channel", "audio.rate", "model.package", "model.precision")
+    parser.add_argument(
+        "--percentile", type=_percentile, metavar="P", help="share of normal clips, in %%, meant to stay quiet (95)"
+    )
+    parser.add_argument(
+        "--live-percentile", type=_percentile, metavar="P", help="the same of a stream's scores, in %% (99.9)"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_config_flags(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Enrol and write the bundle; its figures on stdout, progress and warnings on stderr."""
+    loaded = loaded_config(args)
+    if printed_config(args, loaded):
+        return 0
+    from_device = vars(args)["audio.device"] is not None
+    if args.clips and (from_device or args.duration is not None):
+        raise UsageError("recordings and a device (or --duration) were both given", remedy="choose one of them")
+    check_output(args.out, force=args.force)
+    from edge_asd.bundle import save_bundle
+    from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, DEFAULT_LIVE_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
+    from edge_asd.inference import load_embedder
+    from edge_asd.model_package import DEFAULT_PACKAGE, load_model
+
+    config = loaded.config
+    package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
+    model = load_model(package, config.model.precision)
+    smoothing_s = config.detector.smoothing_s
+    enrolment = Enrolment(
+        model,
+        load_embedder(model),
+        clip_percentile=args.percentile or DEFAULT_CLIP_PERCENTILE,
+        live_percentile=args.live_percentile or config.detector.percentile or DEFAULT_LIVE_PERCENTILE,
+        smoothing_s=DEFAULT_SMOOTHING_S if smoothing_s is None else smoothing_s,
+    )
+    if args.clips:
+        heard = _take_clips(enrolment, args.clips, config)
+    else:
+        heard = _listen(enrolment, config, args.duration or duration_s(DEFAULT_DURATION), wait=args.wait)
+    bundle = enrolment.finish({"source": heard})
+    save_bundle(bundle, args.out)
+    for warning in bundle.enrolment["warnings"]:
+        note(f"warning: {warning}")
+    print(json.dumps(as_result(bundle, args.out)) if args.json else as_words(bundle, args.out))
+    return 0
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Refuse, before minutes of listening, a bundle that could not be written afterwards."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a directory", remedy="give --out a file name")
+    if path.exists() and not force:
+        raise UsageError(f"{path} exists", remedy="choose another --out, or replace it with --force")
+    if not path.parent.is_dir():
+        raise MissingInputError(f"{path}: the directory {path.parent} does not exist", remedy="make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise StorageError(f"{path}: the directory {path.parent} cannot be written", remedy="choose another --out")
+
+
+def as_result(bundle: Bundle, path: Path) -> dict[str, object]:
+    """What came out, as plain JSON types."""
+    return {
+        "bundle": str(path),
+        **bundle.enrolment,
+        "clip_calibration": bundle.clip_calibration.to_dict(),
+        "live_calibration": bundle.live_calibration.to_dict(),
+    }
+
+
+def as_words(bundle: Bundle, path: Path) -> str:
+    """What came out, for a person."""
+    clip, live, heard = bundle.clip_calibration, bundle.live_calibration, bundle.enrolment
+    return (
+        f"{path}: {heard['seconds']:.0f} s of normal sound, {heard['windows']} windows; threshold "
+        f"{live.threshold:.4f} live ({live.percentile:g} %, {live.method}), "
+        f"{clip.threshold:.4f} for clips ({clip.percentile:g} %, {clip.method})"
+    )
+
+
+def _percentile(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 50 <= value < 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentile; give a number of at least 50 and below 100")
+    return value
+
+
+def _take_clips(enrolment: Enrolment, paths: list[str], config: Config) -> str:
+    from edge_asd.audio.files import find_clips, read_clip
+    from edge_asd.clips import LOG_MEL_SUFFIX, read_frames
+
+    clips = find_clips(paths)
+    features = enrolment.model.contract.features
+    progress = Progress(len(clips))
+    try:
+        for done, clip in enumerate(clips, 1):
+            if clip.suffix.lower() == LOG_MEL_SUFFIX:
+                enrolment.add_frames(read_frames(clip, features), str(clip))
+            else:
+                enrolment.add_samples(read_clip(clip, features.rate_hz, config.audio.channel), str(clip))
+            progress.at(done, f"{done} of {len(clips)} clips, {enrolment.seconds:.0f} s of sound")
+    finally:
+        progress.end()
+    return f"{len(clips)} clips"
+
+
+def _listen(enrolment: Enrolment, config: Config, wanted_s: float, *, wait: bool) -> str:
+    from edge_asd.audio.block import level_dbfs
+    from edge_asd.cli.sources import open_microphone
+    from edge_asd.monitor.recorder import stretches
+
+    rate_hz = enrolment.model.contract.features.rate_hz
+    progress = Progress(wanted_s)
+
+    def on_event(event: SourceEvent) -> None:
+        progress.end()
+        note(f"{event.kind}: {event.detail}")
+
+    source = open_microphone(config.audio, rate_hz, wait=wait, stop=threading.Event(), on_event=on_event)
+    try:
+        for stretch in stretches(source.blocks(), rate_hz, wanted_s, enrolment.model.contract.window_s):
+            enrolment.add_samples(stretch, source.name)
+            progress.at(
+                enrolment.seconds, f"{enrolment.seconds:.0f} of {wanted_s:.0f} s heard, {level_dbfs(stretch):.0f} dBFS"
+            )
+    finally:
+        progress.end()
+        source.close()
+    if source.note:
+        note(f"{source.name}: {source.note}")
+    return f"device {source.name}"

@@ -1,0 +1,170 @@
+"""`edge-asd run`: watch a machine, live."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_asd.cli.bundles import bundle_path
+from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, note, printed_config
+from edge_asd.cli.parsing import Subparsers, duration_s, new_command
+from edge_asd.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from edge_asd.audio.block import AudioSource
+    from edge_asd.config import Config
+    from edge_asd.detector import Detector
+    from edge_asd.monitor.sinks import Sink
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = new_command(
+        subparsers,
+        "run",
+        summary="watch a machine and say when it is wrong",
+        description="Score sound as it comes, against the normal sound in a bundle. In a terminal a meter shows level "
+        "and score; with --json, or when standard output is not a terminal, every score, alarm and event of the source "
+        "is one JSON line. Higher scores are more anomalous.\n\n"
+        "A window of sound is scored at every step of the model; the score is the mean over --smoothing seconds of "
+        "windows; an alarm starts once the score has been above the threshold for --confirm seconds. The three are "
+        "independent, and their sum is the delay of an alarm.\n\n"
+        "Ctrl-C and SIGTERM end the run with a summary and exit code 0.",
+        examples=(
+            "edge-asd run --bundle fan.asd --device mic0 --config fan.yaml",
+            "edge-asd run --bundle fan.asd --input yesterday.flac --fast --json",
+            "arecord -t raw -f S16_LE -r 48000 | edge-asd run --bundle fan.asd --input - --rate 48000",
+            "edge-asd run --demo",
+        ),
+    )
+    add_settings(parser, "model.bundle", "audio.device")
+    parser.add_argument("--input", metavar="FILE|-", help="sound file, or - for standard input (WAV or raw), instead")
+    parser.add_argument("--fast", action="store_true", help="do not pace a file to the speed of its sound")
+    parser.add_argument(
+        "--duration", type=duration_s, metavar="TIME", help="end after this much sound: 90, 60s, 10m, 1h"
+    )
+    parser.add_argument(
+        "--wait", action="store_true", help="wait for a microphone that is not there, as a service does"
+    )
+    add_settings(parser, "audio.channel", "audio.rate", "audio.channels", "audio.input_format")
+    add_settings(parser, "detector.smoothing_s", "detector.percentile", "alarm.confirm_s", "alarm.cooldown_s")
+    parser.add_argument(
+        "--format", dest="output.format", metavar="KIND", help="of standard output: auto, meter or json (default auto)"
+    )
+    parser.add_argument(
+        "--json", dest="output.format", action="store_const", const="json", help="JSON lines: --format json"
+    )
+    add_settings(parser, "output.file")
+    add_config_flags(parser)
+    parser.add_argument("--demo", action="store_true", help="20 s of a simulated machine that breaks half way")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Watch until the sound, the duration or the user ends it."""
+    loaded = loaded_config(args)
+    if printed_config(args, loaded):
+        return 0
+    given = vars(args)
+    if args.input is not None and given["audio.device"] is not None:
+        raise UsageError("--input and --device were both given", remedy="choose one source of sound")
+    stop = threading.Event()
+    if args.demo:
+        return _demo(args, loaded.config, stop)
+    from edge_asd.bundle import load_bundle
+    from edge_asd.cli.sources import open_input, open_microphone
+
+    config = loaded.config
+    bundle = load_bundle(bundle_path(config))
+    detector = bundle.detector(smoothing_s=config.detector.smoothing_s, percentile=config.detector.percentile)
+    rate_hz = bundle.contract.features.rate_hz
+    source: AudioSource
+    if args.input is not None:
+        source = open_input(args.input, config.audio, rate_hz, paced=not args.fast, stop=stop)
+    else:
+
+        def on_event(event: Any) -> None:
+            live.report(event.kind, event.detail, event.lost_samples / rate_hz, event.at)
+
+        source = open_microphone(config.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event)
+    sinks = open_sinks(config)
+    live = _live_run(source, detector, config, sinks, args.duration, stop)
+    summary = _watched(live, sinks, stop)
+    if getattr(source, "note", ""):
+        note(f"{source.name}: {source.note}")
+    if not summary.windows and summary.reason == "ended":
+        raise DataError(
+            f"{source.name}: {summary.sound_s:.2f} s of sound, a window needs {bundle.contract.window_s:.2f} s",
+            remedy="score short clips with edge-asd score",
+        )
+    return 0
+
+
+def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> int:
+    """The demo is shown to a person: it draws its meter even into a pipe, unless JSON was asked for."""
+    from edge_asd.monitor.demo import prepare
+
+    for name in ("input", "duration"):
+        if getattr(args, name) is not None:
+            raise UsageError(f"--demo brings its own sound and ends by itself, --{name} has no place there")
+    if config.output.format == "auto":
+        config = dataclasses.replace(config, output=dataclasses.replace(config.output, format="meter"))
+    sinks = open_sinks(config)
+    demo = prepare(paced=not args.fast, stop=stop)
+    live = _live_run(demo.source, demo.detector, config, sinks, None, stop)
+    live.report("simulated", demo.description, at=demo.began_at)
+    _watched(live, sinks, stop)
+    return 0
+
+
+def _live_run(
+    source: AudioSource,
+    detector: Detector,
+    config: Config,
+    sinks: list[Sink],
+    duration: float | None,
+    stop: threading.Event,
+) -> Any:
+    from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
+    from edge_asd.monitor.live import LiveRun
+
+    alarm = AlarmTracker(AlarmSettings(**dataclasses.asdict(config.alarm)), rate_hz=source.rate_hz)
+    return LiveRun(source, detector, alarm, sinks, duration_s=duration, stop=stop, clock=time.time)
+
+
+def _watched(live: Any, sinks: list[Sink], stop: threading.Event) -> Any:
+    from edge_asd.monitor.live import stop_on_signals
+
+    try:
+        with stop_on_signals(stop):
+            return live.run()
+    finally:
+        for sink in sinks:
+            sink.close()
+
+
+def open_sinks(config: Config) -> list[Sink]:
+    """Standard output as a meter or JSON lines, and the file if one is set."""
+    from edge_asd.monitor.meter import Meter, ScreenStyle
+    from edge_asd.monitor.sinks import JsonLines, JsonLinesFile
+
+    sinks: list[Sink] = []
+    if config.output.format == "meter" or (config.output.format == "auto" and sys.stdout.isatty()):
+        sinks.append(
+            Meter(
+                sys.stdout,
+                style=ScreenStyle.of(sys.stdout, os.environ),
+                columns=lambda: shutil.get_terminal_size((80, 24)).columns,
+            )
+        )
+    else:
+        sinks.append(JsonLines(sys.stdout))
+    if config.output.file is not None:
+        sinks.append(JsonLinesFile(Path(config.output.file), warn=note))
+    return sinks

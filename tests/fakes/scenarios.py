@@ -1,0 +1,172 @@
+"""What happens to a microphone, each in a process of its own: python scenarios.py NAME -> JSON on standard output."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_asd.audio import capture, devices, portaudio
+from edge_asd.audio.block import AudioBlock
+from edge_asd.audio.microphone import MicrophoneSource, SourceEvent
+from edge_asd.errors import EdgeAsdError
+
+FOLDER = Path(os.environ["FAKE_MICROPHONES"])
+RETRY_S = (0.3, 0.6)
+
+
+def control(name: str, word: str) -> None:
+    """Tell a fake microphone what to do, never half a word."""
+    temporary = FOLDER / f"{name}.new"
+    temporary.write_text(word)
+    temporary.replace(FOLDER / name)
+
+
+class Run:
+    """Listens to one microphone and keeps all that comes; `after` block counts or event kinds trigger actions."""
+
+    def __init__(self, name: str, rate_hz: int = 16000, **settings: Any) -> None:
+        self.stop = threading.Event()
+        self.blocks: list[AudioBlock] = []
+        self.events: list[SourceEvent] = []
+        self.on_kind: dict[str, Any] = {}
+        settings = {"dc_block": False, "stall_s": 0.8, "retry_s": RETRY_S, **settings}
+        self.source = MicrophoneSource(name, rate_hz, on_event=self._event, stop=self.stop, **settings)
+
+    def _event(self, event: SourceEvent) -> None:
+        self.events.append(event)
+        action = self.on_kind.pop(event.kind, None)
+        if action:
+            action()
+
+    def listen(self, n_blocks: int, at: dict[int, Any] | None = None) -> Run:
+        """Take `n_blocks` in all, calling at[k] after the k-th, then stop."""
+        for block in self.source.blocks():
+            self.blocks.append(block)
+            if at and len(self.blocks) in at:
+                at[len(self.blocks)]()
+            if len(self.blocks) >= n_blocks:
+                self.stop.set()
+        return self
+
+    def report(self, keep: str = "") -> dict[str, Any]:
+        """Everything but the samples, which go to the file `keep`."""
+        if keep:
+            np.save(FOLDER / keep, np.concatenate([b.samples for b in self.blocks]))
+        return {
+            "kinds": [e.kind for e in self.events],
+            "details": [e.detail for e in self.events],
+            "lost": [e.lost_samples for e in self.events],
+            "sizes": [b.samples.size for b in self.blocks],
+            "positions": [b.position for b in self.blocks],
+            "gaps": [b.gap_samples for b in self.blocks],
+            "captured_at": [b.captured_at for b in self.blocks],
+            "first": [float(b.samples[0]) for b in self.blocks],
+            "last": [float(b.samples[-1]) for b in self.blocks],
+            "note": self.source.note,
+        }
+
+
+def exact_16k() -> dict[str, Any]:
+    return {**Run("mic16").listen(4).report("16k.npy"), "now": time.time()}
+
+
+def exact_48k() -> dict[str, Any]:
+    return Run("mic48", 48000, channel=1).listen(3).report("48k.npy")
+
+
+def resampled() -> dict[str, Any]:
+    return Run("mic48", 16000, dc_block=True).listen(4).report("resampled.npy")
+
+
+def overrun() -> dict[str, Any]:
+    run = Run("mic16", stall_s=3.0)
+    return run.listen(5, {2: lambda: control("mic16", "overrun:1:8000")}).report("overrun.npy")
+
+
+def slow_reader() -> dict[str, Any]:
+    capture.RING_S = 0.5
+    return Run("mic16").listen(6, {2: lambda: time.sleep(1.6)}).report("slow.npy")
+
+
+def stall() -> dict[str, Any]:
+    run = Run("mic16")
+    run.on_kind["lost"] = lambda: control("mic16", "run")
+    return run.listen(4, {2: lambda: control("mic16", "stall")}).report()
+
+
+def unplug() -> dict[str, Any]:
+    run = Run("mic16")
+    run.on_kind["waiting"] = lambda: control("mic16", "run")
+    return run.listen(4, {2: lambda: control("mic16", "unplug")}).report()
+
+
+def appears_late() -> dict[str, Any]:
+    control("mic16", "unplug")
+    run = Run("mic16", wait=True)
+    run.on_kind["waiting"] = lambda: control("mic16", "run")
+    return run.listen(1).report()
+
+
+def hang() -> dict[str, Any]:
+    run = Run("mic16")
+    return run.listen(2, {2: lambda: control("mic16", "hang")}).report()
+
+
+def names() -> dict[str, Any]:
+    errors = {}
+    control("spare", "busy")
+    listed = [d.name for d in devices.list_inputs(probe=False)]
+    control("spare", "run")
+    settings: dict[str, dict[str, Any]] = {
+        "nowhere": {},
+        "mic": {},
+        "0": {},
+        "attic": {"aliases": {"attic": "gone"}},
+        "mic48": {"channel": 2},
+        "mic16": {"device_rate_hz": 44100},
+    }
+    for name, extra in settings.items():
+        try:
+            Run(name, **extra).listen(1)
+        except EdgeAsdError as error:
+            errors[name] = [error.exit_code, str(error)]
+    portaudio.refresh(portaudio.load())
+    run = Run("m16", aliases={"m16": "mic16"}).listen(1)
+    found = {d.name: [list(d.rates_hz), d.channels, d.problem] for d in devices.list_inputs()}
+    return {"errors": errors, "listed_while_busy": listed, "found": found, "alias_gave": len(run.blocks)}
+
+
+def hidden_card() -> dict[str, Any]:
+    root = FOLDER / "root"
+    asound = root / "proc/asound"
+    (asound / "card3").mkdir(parents=True)
+    (asound / "card3/id").write_text("Webcam\n")
+    (asound / "pcm").write_text("03-00: USB Audio : USB Audio : capture 1\n")
+    found = devices.list_inputs(probe=False, root=root)[-1]
+    try:
+        capture.open_capture(portaudio.load(), found, 16000)
+    except EdgeAsdError as error:
+        return {"name": found.stable_name, "problem": found.problem, "error": str(error)}
+    return {}
+
+
+def busy() -> dict[str, Any]:
+    devices.list_inputs(probe=False)
+    control("mic16", "busy")
+    problem = {d.name: d.problem for d in devices.list_inputs()}["mic16"]
+    try:
+        Run("mic16").listen(1)
+    except EdgeAsdError as error:
+        return {"problem": problem, "code": error.exit_code, "message": str(error)}
+    return {"problem": problem}
+
+
+if __name__ == "__main__":
+    print(json.dumps(globals()[sys.argv[1]]()))

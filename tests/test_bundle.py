@@ -1,0 +1,219 @@
+"""The .asd file: what goes in comes out to the last bit, and anything damaged or foreign is refused in words."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_asd.bundle import Bundle, load_bundle, save_bundle
+from edge_asd.errors import DataError, EdgeAsdError, MissingInputError, StorageError
+from edge_asd.frontend import log_mel
+from edge_asd.model_package import describe_member
+
+ARRAYS = {"bank": ("vectors", "scales", "folds", "spectra_db"), "enrolment_scores": ("distances", "pieces")}
+
+
+@pytest.fixture
+def saved(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    path = tmp_path / "fan.asd"
+    save_bundle(tiny_bundle, path)
+    return path
+
+
+def assert_same_bundle(one: Bundle, other: Bundle) -> None:
+    for owner, names in ARRAYS.items():
+        for name in names:
+            a, b = (getattr(getattr(bundle, owner), name) for bundle in (one, other))
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+    for name in ("model", "clip_calibration", "live_calibration", "smoothing_windows", "enrolment", "provenance"):
+        assert getattr(one, name) == getattr(other, name)
+
+
+def rewritten(path: Path, change: Callable[[dict[str, bytes], dict[str, Any]], None]) -> None:
+    """Change members and manifest, then record the sizes and hashes of what the members have become."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    manifest = json.loads(members.pop("manifest.json"))
+    change(members, manifest)
+    if isinstance(manifest.get("members"), dict):
+        manifest["members"] |= {name: describe_member(data) for name, data in members.items()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
+        file.writestr("manifest.json", json.dumps(manifest))
+        for name, data in members.items():
+            file.writestr(name, data)
+
+
+def test_a_bundle_comes_back_to_the_last_bit(tiny_bundle: Bundle, saved: Path, steady_sound) -> None:
+    loaded = load_bundle(saved)
+    assert_same_bundle(loaded, tiny_bundle)
+    frames = log_mel(steady_sound(3.0, seed=20), loaded.contract.features)
+    assert loaded.score_clip(frames) == tiny_bundle.score_clip(frames)
+
+
+def test_the_same_bundle_is_the_same_bytes(tiny_bundle: Bundle, saved: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.asd"
+    save_bundle(load_bundle(saved), again)
+    assert again.read_bytes() == saved.read_bytes()
+
+
+def test_any_zip_reader_can_list_it(saved: Path) -> None:
+    with zipfile.ZipFile(saved) as file:
+        assert file.namelist()[:2] == ["manifest.json", "model.onnx"]
+        assert file.testzip() is None
+
+
+@pytest.mark.parametrize("sixteenths", range(16))
+def test_a_bundle_cut_short_is_refused(saved: Path, sixteenths: int) -> None:
+    data = saved.read_bytes()
+    saved.write_bytes(data[: len(data) * sixteenths // 16])
+    with pytest.raises(DataError, match=r"fan\.asd: damaged or not a bundle"):
+        load_bundle(saved)
+
+
+def test_a_flipped_byte_is_refused_or_changes_nothing(tiny_bundle: Bundle, saved: Path) -> None:
+    """Bytes that only describe (times, attributes) may differ; bytes that mean something may not."""
+    data = saved.read_bytes()
+    rng = np.random.default_rng(21)
+    directory = data.index(b"PK\x01\x02")  # headers are few among the bytes, so half of the flips go there
+    places = np.concatenate((rng.integers(0, len(data), 120), rng.integers(directory, len(data), 120)))
+    refused = 0
+    for place in places:
+        damaged = bytearray(data)
+        damaged[place] ^= int(rng.integers(1, 256))
+        saved.write_bytes(damaged)
+        try:
+            loaded = load_bundle(saved)
+        except DataError:
+            refused += 1
+        else:
+            assert_same_bundle(loaded, tiny_bundle)
+    assert refused > 120
+
+
+@pytest.mark.parametrize("method", [8, 9, 12, 14, 99])
+def test_another_compression_method_in_the_directory_is_refused(saved: Path, method: int) -> None:
+    data = bytearray(saved.read_bytes())
+    data[data.index(b"PK\x01\x02") + 10] = method
+    saved.write_bytes(data)
+    with pytest.raises(DataError, match="damaged"):
+        load_bundle(saved)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "bank/scales.npy", "enrolment_scores/pieces.npy"])
+def test_a_missing_member_is_named(saved: Path, name: str) -> None:
+    rewritten(saved, lambda members, manifest: members.pop(name))
+    with pytest.raises(DataError, match=f"member {name} is missing"):
+        load_bundle(saved)
+
+
+def test_a_member_that_is_not_the_recorded_one_is_named(saved: Path) -> None:
+    with zipfile.ZipFile(saved) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    members["model.onnx"] += b"\0"
+    with zipfile.ZipFile(saved, "w") as file:
+        for name, data in members.items():
+            file.writestr(name, data)
+    with pytest.raises(DataError, match=r"model\.onnx: \d+ bytes that do not match"):
+        load_bundle(saved)
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        ({"schema": 2}, r"schema 2 is newer than this edge-asd reads \(1\); upgrade edge-asd"),
+        ({"schema": None}, "no schema version"),
+        ({"format": "a song"}, "not an edge-asd bundle"),
+        ({"members": []}, "lists no members"),
+        ({"contract": {}}, "contract: key 'name' is missing"),
+        ({"calibration": {}}, "incomplete bundle"),
+        ({"smoothing_windows": 0}, "does not fit"),
+        ({"smoothing_windows": "many"}, "incomplete bundle"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_a_manifest_that_cannot_be_used_is_refused(saved: Path, change: dict, word: str) -> None:
+    rewritten(saved, lambda members, manifest: manifest.update(change))
+    with pytest.raises(DataError, match=word):
+        load_bundle(saved)
+
+
+class Trap:
+    """Pickled, it makes a file when unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (self.path,))
+
+
+def test_a_pickled_member_is_refused_unopened(saved: Path, tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    buffer = io.BytesIO()
+    np.save(buffer, np.array([Trap(sprung)], dtype=object), allow_pickle=True)
+    np.load(io.BytesIO(buffer.getvalue()), allow_pickle=True)
+    assert sprung.exists()  # the trap works
+    sprung.unlink()
+    for member in ("bank/vectors.npy", "enrolment_scores/distances.npy"):
+        rewritten(saved, lambda members, manifest, member=member: members.update({member: buffer.getvalue()}))
+        with pytest.raises(DataError):
+            load_bundle(saved)
+    assert not sprung.exists()
+
+
+def npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "member, data",
+    [
+        ("bank/vectors.npy", npy(np.zeros((5, 24), np.float32))),
+        ("bank/vectors.npy", npy(np.zeros((5, 24), np.int8))),
+        ("bank/scales.npy", npy(np.array(3.0))),
+        ("bank/scales.npy", b"not an array"),
+        ("bank/scales.npy", b""),
+        ("enrolment_scores/distances.npy", npy(np.array([np.nan]))),
+        ("enrolment_scores/distances.npy", npy(np.array(["a"]))),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(saved: Path, member: str, data: bytes) -> None:
+    rewritten(saved, lambda members, manifest: members.update({member: data}))
+    with pytest.raises(DataError):
+        load_bundle(saved)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"RIFF....WAVE", b"PK\x05\x06" + 18 * b"\0"], ids=["empty", "wav", "empty zip"]
+)
+def test_another_kind_of_file_is_no_bundle(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "x.asd"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="not a bundle"):
+        load_bundle(path)
+
+
+def test_a_missing_bundle_and_a_directory(tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="edge-asd enroll") as missing:
+        load_bundle(tmp_path / "fan.asd")
+    assert missing.value.exit_code == 66
+    with pytest.raises(StorageError):
+        load_bundle(tmp_path)
+
+
+def test_every_refusal_is_one_line(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:-5])
+    with pytest.raises(EdgeAsdError) as refused:
+        load_bundle(saved)
+    assert "\n" not in str(refused.value)
+    assert str(saved) in str(refused.value)

@@ -1,0 +1,157 @@
+"""Thresholds: gamma where it fits, the robust rule where it does not, and a note that says which."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_asd.calibration import Calibration, EnrolmentScores, fit_threshold
+from edge_asd.errors import DataError
+
+
+def gamma_scores(n: int = 500, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).gamma(9.0, 0.01, n)
+
+
+@pytest.mark.parametrize("percentile", [50.0, 90.0, 95.0, 99.0])
+def test_gamma_scores_get_the_gamma_threshold(percentile: float) -> None:
+    scores = gamma_scores(4000)
+    calibration = fit_threshold(scores, percentile)
+    assert (calibration.method, calibration.note, calibration.n_scores) == ("gamma", "", 4000)
+    assert calibration.percentile == percentile
+    assert np.mean(scores <= calibration.threshold) == pytest.approx(percentile / 100.0, abs=0.01)
+
+
+def test_the_gamma_threshold_reaches_past_the_largest_score_seen() -> None:
+    scores = gamma_scores(60)
+    assert fit_threshold(scores, 99.99).threshold > scores.max()
+
+
+def test_the_threshold_rises_with_the_percentile() -> None:
+    for scores in (gamma_scores(), gamma_scores(5), np.repeat([0.1, 0.5], 100)):
+        thresholds = [fit_threshold(scores, p).threshold for p in (50.0, 80.0, 95.0, 99.9)]
+        assert thresholds == sorted(thresholds)
+        assert thresholds[0] < thresholds[-1]
+
+
+def test_few_scores_take_the_robust_rule_and_say_so() -> None:
+    scores = gamma_scores(9)
+    calibration = fit_threshold(scores, 95.0)
+    deviation = 1.4826 * np.median(np.abs(scores - np.median(scores)))
+    expected = max(np.quantile(scores, 0.95), np.median(scores) + 1.6448536 * deviation)
+    assert calibration.threshold == pytest.approx(expected)
+    assert calibration.method == "robust"
+    assert "only 9 enrolment scores" in calibration.note
+
+
+def test_two_heaps_of_scores_do_not_follow_a_gamma_distribution() -> None:
+    rng = np.random.default_rng(2)
+    scores = np.concatenate((rng.normal(0.1, 0.002, 300), rng.normal(0.5, 0.002, 300)))
+    calibration = fit_threshold(scores, 95.0)
+    assert calibration.method == "robust"
+    assert "do not follow a gamma distribution" in calibration.note
+    assert calibration.threshold >= np.quantile(scores, 0.95)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1e-12, 1e-8, 1e-6, 1e-4, 1e-3])
+@pytest.mark.parametrize("level", [1e-4, 0.5])
+def test_scores_that_hardly_vary_give_a_threshold_at_their_top(level: float, spread: float) -> None:
+    """A fit of such scores divides by zero, or takes minutes."""
+    scores = level * (1.0 + spread * np.random.default_rng(3).uniform(-1.0, 1.0, 200))
+    calibration = fit_threshold(scores, 99.0)
+    assert calibration.method == "robust"
+    assert "hardly vary" in calibration.note
+    assert scores.min() <= calibration.threshold <= scores.max() * (1.0 + 3.0 * spread) + 1e-12
+
+
+def test_enrolment_that_repeats_itself_still_gives_a_threshold() -> None:
+    """Identical windows in different folds score 0, or a rounding error under it."""
+    scores = np.concatenate((np.full(80, -6e-8), gamma_scores(40)))
+    calibration = fit_threshold(scores, 95.0)
+    assert calibration.method == "robust"
+    assert calibration.threshold >= np.quantile(scores, 0.95)
+
+
+@given(st.lists(st.floats(-1e-6, 2.0), min_size=1, max_size=60), st.floats(50.0, 99.99))
+def test_any_distances_give_a_finite_threshold(scores: list[float], percentile: float) -> None:
+    calibration = fit_threshold(np.array(scores), percentile)
+    assert math.isfinite(calibration.threshold)
+    assert calibration.threshold >= min(0.0, *scores) if len(scores) > 1 else True
+    assert (calibration.method == "robust") == bool(calibration.note)
+
+
+def test_scores_that_are_not_numbers_are_left_out() -> None:
+    scores = gamma_scores(100)
+    with_gaps = np.concatenate((scores, [np.nan, np.inf]))
+    assert fit_threshold(with_gaps, 95.0) == fit_threshold(scores, 95.0)
+
+
+@pytest.mark.parametrize("scores", [[], [np.nan, np.nan]])
+def test_no_scores_are_refused(scores: list[float]) -> None:
+    with pytest.raises(DataError, match="no enrolment score"):
+        fit_threshold(np.array(scores), 95.0)
+
+
+@pytest.mark.parametrize("percentile", [0.0, 49.9, 100.0, -5.0, math.nan])
+def test_a_percentile_out_of_range_is_refused_with_its_value(percentile: float) -> None:
+    with pytest.raises(DataError, match=f"percentile {percentile}"):
+        fit_threshold(gamma_scores(), percentile)
+
+
+def test_a_calibration_survives_json() -> None:
+    for scores in (gamma_scores(), gamma_scores(3)):
+        calibration = fit_threshold(scores, 95.0)
+        assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
+
+
+@pytest.mark.parametrize(
+    "change", [{"threshold": "high"}, {"threshold": math.nan}, {"n_scores": None}, {"percentile": []}]
+)
+def test_a_damaged_calibration_is_refused(change: dict) -> None:
+    data = fit_threshold(gamma_scores(), 95.0).to_dict() | change
+    with pytest.raises(DataError, match="calibration"):
+        Calibration.from_dict(data)
+
+
+@pytest.mark.parametrize("data", [None, [], "text", {}])
+def test_what_is_no_calibration_is_refused(data: object) -> None:
+    with pytest.raises(DataError, match="calibration"):
+        Calibration.from_dict(data)
+
+
+def enrolment_scores() -> EnrolmentScores:
+    return EnrolmentScores(
+        np.array([1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 7.0], np.float32), np.array([0, 0, 0, 0, 1, 1, 2], np.int32)
+    )
+
+
+def test_clip_scores_are_means_over_pieces() -> None:
+    np.testing.assert_allclose(enrolment_scores().per_clip(), [2.5, 15.0, 7.0])
+
+
+@pytest.mark.parametrize(
+    "n_windows, expected",
+    [
+        (1, [1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 7.0]),
+        (2, [1.5, 2.5, 3.5, 15.0, 7.0]),
+        (3, [2.0, 3.0, 15.0, 7.0]),
+        (100, [2.5, 15.0, 7.0]),
+    ],
+)
+def test_smoothing_never_reaches_from_one_piece_into_the_next(n_windows: int, expected: list[float]) -> None:
+    np.testing.assert_allclose(enrolment_scores().smoothed(n_windows), expected)
+
+
+@pytest.mark.parametrize(
+    "distances, pieces",
+    [([], []), ([0.1, np.nan], [0, 0]), ([0.1, 0.2], [0]), ([[0.1], [0.2]], [0, 0])],
+    ids=["none", "nan", "other count", "two axes"],
+)
+def test_damaged_enrolment_scores_are_refused(distances: list, pieces: list) -> None:
+    with pytest.raises(DataError, match="enrolment scores"):
+        EnrolmentScores(np.array(distances, np.float32), np.array(pieces, np.int32))

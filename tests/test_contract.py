@@ -1,0 +1,127 @@
+"""The model's contract: what it derives, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_asd.contract import LogMelSpec, ModelContract
+from edge_asd.errors import DataError
+from edge_asd.inference import load_embedder
+
+DEFAULT = ModelContract("a model", "3", LogMelSpec())
+
+
+def test_the_defaults_are_the_dcase_baselines() -> None:
+    spec = LogMelSpec()
+    assert (spec.rate_hz, spec.n_fft, spec.hop_samples, spec.n_mels) == (16000, 1024, 512, 128)
+    assert (spec.fmin_hz, spec.fmax_hz, spec.mel_scale, spec.power) == (0.0, 8000.0, "slaney", 2.0)
+
+
+def test_seconds_of_a_window_and_a_step() -> None:
+    assert DEFAULT.window_s == pytest.approx((63 * 512 + 1024) / 16000)
+    assert DEFAULT.step_s == pytest.approx(32 * 512 / 16000)
+    single = dataclasses.replace(DEFAULT, window_frames=1, step_frames=1)
+    assert single.window_s == pytest.approx(1024 / 16000)
+
+
+def test_a_contract_survives_json() -> None:
+    contract = ModelContract(
+        "other",
+        "0.1",
+        LogMelSpec(rate_hz=8000, n_fft=512, hop_samples=160, n_mels=40, fmax_hz=4000.0, mel_scale="htk", power=1.0),
+        window_frames=10,
+        step_frames=10,
+        embedding_size=7,
+        input_mean="fixed",
+        input_offset_db=-30.5,
+        input_scale_db=12.0,
+        short_clip="reflect",
+    )
+    assert ModelContract.from_dict(json.loads(json.dumps(contract.to_dict()))) == contract
+
+
+def test_a_whole_number_may_stand_for_a_float() -> None:
+    data = DEFAULT.to_dict() | {"input_scale_db": 20}
+    assert ModelContract.from_dict(data) == DEFAULT
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        ({"mel_scale": "bark"}, "'bark'"),
+        ({"power": 3.0}, "3.0"),
+        ({"rate_hz": 0}, "rate_hz is 0"),
+        ({"n_fft": -2}, "n_fft is -2"),
+        ({"hop_samples": 0}, "hop_samples is 0"),
+        ({"n_mels": 0}, "n_mels is 0"),
+        ({"n_fft": 1023}, "1023"),
+        ({"hop_samples": 1025}, "1025"),
+        ({"fmax_hz": 8001.0}, "8001"),
+        ({"fmin_hz": -1.0}, "-1"),
+        ({"fmin_hz": 8000.0}, "8000"),
+        ({"n_mels": "128"}, "n_mels: '128'"),
+        ({"n_mels": True}, "n_mels: True"),
+        ({"n_mels": 128.0}, "n_mels: 128.0"),
+        ({"floor_db": math.nan}, "floor_db: nan"),
+        ({"loudness": 1}, "unknown key 'loudness'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else value,
+)
+def test_a_front_end_that_cannot_be_is_refused_with_the_value(change: dict[str, Any], word: str) -> None:
+    data = DEFAULT.to_dict()
+    data["features"] |= change
+    with pytest.raises(DataError, match=word):
+        ModelContract.from_dict(data)
+
+
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        ({"input_mean": "batch"}, "'batch'"),
+        ({"short_clip": "pad"}, "'pad'"),
+        ({"window_frames": 0}, "window_frames 0"),
+        ({"step_frames": 0}, "step_frames 0"),
+        ({"step_frames": 65}, "step_frames 65"),
+        ({"embedding_size": 0}, "0 must be above 0"),
+        ({"input_scale_db": 0.0}, "input_scale_db is 0.0"),
+        ({"input_scale_db": math.inf}, "input_scale_db: inf"),
+        ({"name": 5}, "name: 5"),
+        ({"features": None}, "features: None"),
+        ({"quantum": True}, "unknown key 'quantum'; the model was made by a newer edge-asd: upgrade"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else value,
+)
+def test_a_contract_that_cannot_be_is_refused_with_the_value(change: dict[str, Any], word: str) -> None:
+    with pytest.raises(DataError, match=word):
+        ModelContract.from_dict(DEFAULT.to_dict() | change)
+
+
+@pytest.mark.parametrize("key", ["name", "version", "features"])
+def test_a_missing_key_is_named(key: str) -> None:
+    data = DEFAULT.to_dict()
+    del data[key]
+    with pytest.raises(DataError, match=f"key '{key}' is missing"):
+        ModelContract.from_dict(data)
+
+
+@pytest.mark.parametrize("data", [None, [], "contract", 4])
+def test_what_is_no_object_is_refused(data: object) -> None:
+    with pytest.raises(DataError, match="expected an object"):
+        ModelContract.from_dict(data)
+
+
+def test_the_shipped_model_embeds_a_window_by_its_own_contract(shipped_model) -> None:
+    contract = shipped_model.contract
+    rng = np.random.default_rng(30)
+    windows = rng.normal(-50.0, 10.0, (3, contract.window_frames, contract.features.n_mels)).astype(np.float32)
+    embeddings = load_embedder(shipped_model).embed(windows)
+    assert embeddings.shape == (3, contract.embedding_size)
+    assert embeddings.dtype == np.float32
+    assert np.isfinite(embeddings).all()
+    assert (np.linalg.norm(embeddings, axis=1) > 0.0).all()

@@ -1,0 +1,88 @@
+"""The explanation names what was really changed: which bands, which way, by how many dB."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from edge_asd.audio.block import AudioBlock
+from edge_asd.bundle import Bundle
+from edge_asd.enrolment import Enrolment
+from edge_asd.explain import Explanation
+from edge_asd.frontend import log_mel, mel_edges_hz
+
+RATE_HZ = 16000
+
+
+def explained(bundle: Bundle, samples: np.ndarray) -> Explanation:
+    detector = bundle.detector()
+    return detector.explain(detector.push(AudioBlock(samples, 0, 0.0)))
+
+
+def amplified(samples: np.ndarray, from_hz: float, to_hz: float, gain_db: float) -> np.ndarray:
+    """The same sound with one stretch of its spectrum louder or quieter."""
+    spectrum = np.fft.rfft(samples)
+    hz = np.fft.rfftfreq(samples.size, 1.0 / RATE_HZ)
+    spectrum[(hz >= from_hz) & (hz <= to_hz)] *= 10.0 ** (gain_db / 20.0)
+    return np.fft.irfft(spectrum, samples.size).astype(np.float32)
+
+
+@pytest.mark.parametrize("tone_hz", [500.0, 1000.0, 3000.0, 6000.0])
+@pytest.mark.parametrize("amplitude", [0.01, 0.2])
+def test_an_added_tone_is_named_at_its_frequency_and_level(tiny_bundle, steady_sound, tone_hz, amplitude) -> None:
+    spec = tiny_bundle.contract.features
+    normal = steady_sound(8.0, seed=2)
+    with_tone = steady_sound(8.0, seed=2, tone_hz=tone_hz, tone_amplitude=amplitude)
+    (band,) = explained(tiny_bundle, with_tone).bands
+    assert band.from_hz < tone_hz < band.to_hz
+    assert band.to_hz - band.from_hz < 0.3 * tone_hz
+    # The change of the same bands between the two sounds themselves, a window's transform spreads the tone over a few.
+    edges = mel_edges_hz(spec)
+    named = (edges[:-2] >= band.from_hz - 1e-6) & (edges[2:] <= band.to_hz + 1e-6)
+    change = (log_mel(with_tone, spec) - log_mel(normal, spec)).mean(axis=0)
+    assert band.change_db == pytest.approx(change[named].mean(), abs=1.5)
+    assert change.argmax() in np.flatnonzero(named)
+
+
+@pytest.mark.parametrize("gain_db, word", [(12.0, "rose"), (-12.0, "fell")])
+def test_a_wide_band_that_rises_or_falls(tiny_bundle, steady_sound, gain_db: float, word: str) -> None:
+    explanation = explained(tiny_bundle, amplified(steady_sound(8.0, seed=3), 2000.0, 3000.0, gain_db))
+    (band,) = explanation.bands
+    assert band.from_hz == pytest.approx(2000.0, abs=150.0)
+    assert band.to_hz == pytest.approx(3000.0, abs=150.0)
+    assert band.change_db == pytest.approx(gain_db, abs=1.5)
+    assert f" kHz {word} by 1" in explanation.text
+
+
+def test_two_changes_are_told_the_larger_first(tiny_bundle, steady_sound) -> None:
+    samples = amplified(amplified(steady_sound(8.0, seed=4), 2000.0, 3000.0, 6.0), 5000.0, 6500.0, -9.0)
+    explanation = explained(tiny_bundle, samples)
+    fell, rose = explanation.bands
+    assert 4800.0 < fell.from_hz < fell.to_hz < 6700.0
+    assert fell.change_db < -6.0 < 4.0 < rose.change_db
+    first, second = explanation.text.split("; ")
+    assert "fell" in first
+    assert "rose" in second
+
+
+def test_a_tone_that_belongs_to_the_machine_is_missed_when_it_stops(tiny_model, tiny_embedder, steady_sound) -> None:
+    enrolment = Enrolment(tiny_model, tiny_embedder)
+    enrolment.add_samples(steady_sound(60.0, tone_hz=3000.0), "with tone")
+    (band,) = explained(enrolment.finish({}), steady_sound(8.0, seed=5)).bands
+    assert band.from_hz < 3000.0 < band.to_hz
+    assert band.change_db < -10.0
+
+
+def test_normal_sound_has_no_changed_band_and_the_text_says_so(tiny_bundle, steady_sound) -> None:
+    explanation = explained(tiny_bundle, steady_sound(8.0, seed=6))
+    assert explanation.bands == ()
+    assert "no band left its normal range" in explanation.text
+
+
+def test_a_band_is_plain_json(tiny_bundle, steady_sound) -> None:
+    (band,) = explained(tiny_bundle, steady_sound(8.0, seed=7, tone_hz=3000.0)).bands
+    data = json.loads(json.dumps(band.to_dict()))
+    assert data["from_hz"] < 3000 < data["to_hz"]
+    assert data["change_db"] == round(band.change_db, 1)
