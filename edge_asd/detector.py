@@ -28,7 +28,7 @@ class WindowScore:
     threshold, anomalous: the bundle's live threshold and whether `score` is above it.
     level_dbfs: RMS level of the sound since the window before.
     spectrum_db: float32 [n_mels], the window's mean log-mel.
-    nearest: index of the enrolled window with the nearest spectrum.
+    nearest: index of the enrolled window with the nearest embedding.
     """
 
     start_position: int

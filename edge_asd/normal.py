@@ -21,7 +21,8 @@ class Comparison:
 
     distances: float32 [k, views], larger = further from normal; each side has its own unit.
     spectra_db: float32 [k, 2 n_mels], the windows' own spectra.
-    nearest: int [k], the enrolled window with the nearest spectrum.
+    nearest: int [k], the enrolled window with the nearest embedding, to explain a change against. The one with the
+        nearest spectrum would hide part of the change: it is the one that happens to share the most of it.
     """
 
     distances: np.ndarray
@@ -51,8 +52,8 @@ class NormalSound:
     def compare(self, windows: np.ndarray, embedder: Embedder) -> Comparison:
         """Hold log-mel windows [k, window_frames, n_mels] against the banks."""
         spectra_db = window_spectra(windows)
-        from_embeddings, _ = self.embeddings.nearest(embedder.embed(windows))
-        from_spectra, nearest = self.spectra.nearest(spectra_db)
+        from_embeddings, nearest = self.embeddings.nearest(embedder.embed(windows))
+        from_spectra, _ = self.spectra.nearest(spectra_db)
         return Comparison(np.stack((from_embeddings, from_spectra), axis=1), spectra_db, nearest)
 
     def leave_fold_out(self, embeddings: np.ndarray, folds: np.ndarray) -> np.ndarray:
