@@ -174,11 +174,12 @@ def load_bundle(path: Path) -> Bundle:
         )
     except (KeyError, TypeError, ValueError, EOFError) as error:
         raise DataError(f"{path}: incomplete bundle ({error!r})", remedy="enrol again") from error
-    expected = (model.contract.embedding_size, 2 * model.contract.features.n_mels, len(VIEWS), len(VIEWS))
+    expected = (model.contract.embedding_size, 2 * model.contract.features.n_mels, *3 * [len(VIEWS)])
     found = (
         bundle.normal.embeddings.vectors.shape[1],
         bundle.normal.spectra.levels_db.shape[1],
         bundle.enrolment_scores.distances.shape[1],
+        len(bundle.clip_calibration.fusion.shapes),
         len(bundle.live_calibration.fusion.shapes),
     )
     if found != expected or bundle.smoothing_windows < 1:
