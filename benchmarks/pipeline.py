@@ -22,11 +22,15 @@ import numpy as np
 from benchmarks.timing import machine, take_turns
 from edge_asd.audio.block import AudioBlock
 from edge_asd.bank import EmbeddingBank, unit_vectors
+from edge_asd.calibration import Calibration
 from edge_asd.detector import Detector
-from edge_asd.frontend import LogMel
+from edge_asd.frontend import LogMel, log_mel
 from edge_asd.inference import load_embedder
 from edge_asd.model_package import load_model
+from edge_asd.normal import NormalSound
 from edge_asd.simulator import Machine, Scene, render
+from edge_asd.spectra import window_spectra
+from edge_asd.windows import clip_windows
 
 BANK_SIZE = 590  # windows of ten minutes at the default step
 
@@ -63,15 +67,18 @@ def measure(rounds: int) -> dict[str, object]:
     window_samples = (contract.window_frames - 1) * spec.hop_samples + spec.n_fft
     no_overlap_samples = contract.window_frames * spec.hop_samples
     sound = render(machine_state, scene, 12 * no_overlap_samples / spec.rate_hz, rng)
-    bank = EmbeddingBank.fit(
-        rng.standard_normal((BANK_SIZE, contract.embedding_size)).astype(np.float32),
-        np.zeros(BANK_SIZE, np.int32),
-        np.zeros((BANK_SIZE, spec.n_mels)),
-    )
+    embeddings = rng.standard_normal((BANK_SIZE, contract.embedding_size)).astype(np.float32)
+    heard_db = window_spectra(clip_windows(log_mel(sound, spec), contract)[0])
+    spectra_db = rng.choice(heard_db, BANK_SIZE) + rng.normal(0.0, 1.0, (BANK_SIZE, heard_db.shape[1]))
+    normal = NormalSound.fit(embeddings, spectra_db)
+    calibration = Calibration.fit(normal.leave_fold_out(embeddings, np.arange(BANK_SIZE) * 10 // BANK_SIZE), 99.9)
+    bank = normal.embeddings
 
     contenders = {
-        "edge-asd int8, no overlap": _stream(load_embedder(model), bank, sound, no_overlap=True),
-        "edge-asd fp32, no overlap": _stream(load_embedder(load_model(precision="fp32")), bank, sound, no_overlap=True),
+        "edge-asd int8, no overlap": _stream(load_embedder(model), normal, calibration, sound, no_overlap=True),
+        "edge-asd fp32, no overlap": _stream(
+            load_embedder(load_model(precision="fp32")), normal, calibration, sound, no_overlap=True
+        ),
         "librosa + torch fp32 PReLU, full width": _peer(1.0, bank, sound, window_samples, no_overlap_samples, spec),
         "librosa + torch fp32 PReLU, our width": _peer(
             float(model.provenance["recipe"]["model"]["width"]), bank, sound, window_samples, no_overlap_samples, spec
@@ -79,7 +86,7 @@ def measure(rounds: int) -> dict[str, object]:
     }
     seconds = no_overlap_samples / spec.rate_hz
     rows = {name: (timing, seconds) for name, timing in take_turns(contenders, rounds).items()}
-    step = {"edge-asd int8, default step": _stream(load_embedder(model), bank, sound, no_overlap=False)}
+    step = {"edge-asd int8, default step": _stream(load_embedder(model), normal, calibration, sound, no_overlap=False)}
     rows |= {name: (timing, contract.step_s) for name, timing in take_turns(step, rounds).items()}
     front_end = LogMel(spec, padded=False)
     one_step = sound[: contract.step_frames * spec.hop_samples]
@@ -111,14 +118,14 @@ def measure(rounds: int) -> dict[str, object]:
     }
 
 
-def _stream(embedder, bank: EmbeddingBank, sound: np.ndarray, *, no_overlap: bool):
+def _stream(embedder, normal: NormalSound, calibration: Calibration, sound: np.ndarray, *, no_overlap: bool):
     """A call that feeds one step of a stream to a Detector, as `edge-asd run` does."""
     import dataclasses
 
     contract = embedder.contract
     if no_overlap:
         embedder.contract = contract = dataclasses.replace(contract, step_frames=contract.window_frames)
-    detector = Detector(embedder, bank, threshold=1.0, smoothing_windows=5)
+    detector = Detector(embedder, normal, calibration, smoothing_windows=5)
     step = contract.step_frames * contract.features.hop_samples
     position = 0
 
