@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import operator
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,13 @@ from edge_asd.errors import DataError, EdgeAsdError, MissingInputError, StorageE
 from edge_asd.frontend import log_mel
 from edge_asd.model_package import describe_member
 
-ARRAYS = {"bank": ("vectors", "scales", "folds", "spectra_db"), "enrolment_scores": ("distances", "pieces")}
+ARRAYS = (
+    "normal.embeddings.vectors",
+    "normal.embeddings.scales",
+    "normal.spectra.levels_db",
+    "enrolment_scores.distances",
+    "enrolment_scores.pieces",
+)
 
 
 @pytest.fixture
@@ -28,11 +35,10 @@ def saved(tiny_bundle: Bundle, tmp_path: Path) -> Path:
 
 
 def assert_same_bundle(one: Bundle, other: Bundle) -> None:
-    for owner, names in ARRAYS.items():
-        for name in names:
-            a, b = (getattr(getattr(bundle, owner), name) for bundle in (one, other))
-            assert a.dtype == b.dtype
-            np.testing.assert_array_equal(a, b)
+    for name in ARRAYS:
+        a, b = (operator.attrgetter(name)(bundle) for bundle in (one, other))
+        assert a.dtype == b.dtype
+        np.testing.assert_array_equal(a, b)
     for name in ("model", "clip_calibration", "live_calibration", "smoothing_windows", "enrolment", "provenance"):
         assert getattr(one, name) == getattr(other, name)
 
@@ -107,7 +113,9 @@ def test_another_compression_method_in_the_directory_is_refused(saved: Path, met
         load_bundle(saved)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "bank/scales.npy", "enrolment_scores/pieces.npy"])
+@pytest.mark.parametrize(
+    "name", ["model.onnx", "embeddings/scales.npy", "spectra/levels_db.npy", "enrolment_scores/pieces.npy"]
+)
 def test_a_missing_member_is_named(saved: Path, name: str) -> None:
     rewritten(saved, lambda members, manifest: members.pop(name))
     with pytest.raises(DataError, match=f"member {name} is missing"):
@@ -145,6 +153,16 @@ def test_a_manifest_that_cannot_be_used_is_refused(saved: Path, change: dict, wo
         load_bundle(saved)
 
 
+@pytest.mark.parametrize("use", ["clip", "live"])
+def test_a_calibration_for_another_number_of_sides_is_refused(saved: Path, use: str) -> None:
+    rewritten(
+        saved,
+        lambda members, manifest: manifest["calibration"][use].update(fusion={"shapes": [2.0], "scales": [1.0]}),
+    )
+    with pytest.raises(DataError, match="does not fit"):
+        load_bundle(saved)
+
+
 class Trap:
     """Pickled, it makes a file when unpickled."""
 
@@ -162,7 +180,7 @@ def test_a_pickled_member_is_refused_unopened(saved: Path, tmp_path: Path) -> No
     np.load(io.BytesIO(buffer.getvalue()), allow_pickle=True)
     assert sprung.exists()  # the trap works
     sprung.unlink()
-    for member in ("bank/vectors.npy", "enrolment_scores/distances.npy"):
+    for member in ("embeddings/vectors.npy", "spectra/levels_db.npy", "enrolment_scores/distances.npy"):
         rewritten(saved, lambda members, manifest, member=member: members.update({member: buffer.getvalue()}))
         with pytest.raises(DataError):
             load_bundle(saved)
@@ -178,18 +196,45 @@ def npy(array: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     "member, data",
     [
-        ("bank/vectors.npy", npy(np.zeros((5, 24), np.float32))),
-        ("bank/vectors.npy", npy(np.zeros((5, 24), np.int8))),
-        ("bank/scales.npy", npy(np.array(3.0))),
-        ("bank/scales.npy", b"not an array"),
-        ("bank/scales.npy", b""),
-        ("enrolment_scores/distances.npy", npy(np.array([np.nan]))),
-        ("enrolment_scores/distances.npy", npy(np.array(["a"]))),
+        ("embeddings/vectors.npy", npy(np.zeros((5, 24), np.float32))),
+        ("embeddings/vectors.npy", npy(np.zeros((5, 24), np.int8))),
+        ("embeddings/scales.npy", npy(np.array(3.0))),
+        ("embeddings/scales.npy", b"not an array"),
+        ("embeddings/scales.npy", b""),
+        ("spectra/levels_db.npy", npy(np.zeros((5, 256), np.float32))),
+        ("spectra/levels_db.npy", npy(np.zeros((5, 256), np.float16))),
+        ("spectra/levels_db.npy", b"not an array"),
+        ("enrolment_scores/distances.npy", npy(np.array([[np.nan, np.nan]]))),
+        ("enrolment_scores/distances.npy", npy(np.array([["a", "b"]]))),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(saved: Path, member: str, data: bytes) -> None:
     rewritten(saved, lambda members, manifest: members.update({member: data}))
     with pytest.raises(DataError):
+        load_bundle(saved)
+
+
+@pytest.mark.parametrize(
+    "member, width",
+    [("embeddings/vectors.npy", 23), ("spectra/levels_db.npy", 254), ("enrolment_scores/distances.npy", 1)],
+)
+def test_arrays_of_another_width_than_the_models_are_refused(saved: Path, member: str, width: int) -> None:
+    def narrow(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
+        members[member] = npy(np.load(io.BytesIO(members[member]))[:, :width])
+
+    rewritten(saved, narrow)
+    with pytest.raises(DataError, match="does not fit"):
+        load_bundle(saved)
+
+
+@pytest.mark.parametrize("member", ["embeddings", "spectra"])
+def test_sides_of_different_numbers_of_windows_are_refused(saved: Path, member: str) -> None:
+    def shorten(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
+        for name in [name for name in members if name.startswith(member)]:
+            members[name] = npy(np.load(io.BytesIO(members[name]))[:-1])
+
+    rewritten(saved, shorten)
+    with pytest.raises(DataError, match=r"\d+ embeddings but \d+ spectra"):
         load_bundle(saved)
 
 

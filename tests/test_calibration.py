@@ -12,10 +12,15 @@ from hypothesis import strategies as st
 
 from edge_asd.calibration import Calibration, EnrolmentScores, fit_threshold
 from edge_asd.errors import DataError
+from edge_asd.fusion import Fusion
 
 
 def gamma_scores(n: int = 500, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).gamma(9.0, 0.01, n)
+
+
+def gamma_distances(n: int = 500) -> np.ndarray:
+    return np.stack((gamma_scores(n, seed=0), 100.0 * gamma_scores(n, seed=1)), axis=1)
 
 
 @pytest.mark.parametrize("percentile", [50.0, 90.0, 95.0, 99.0])
@@ -104,17 +109,47 @@ def test_a_percentile_out_of_range_is_refused_with_its_value(percentile: float) 
 
 
 def test_a_calibration_survives_json() -> None:
-    for scores in (gamma_scores(), gamma_scores(3)):
-        calibration = fit_threshold(scores, 95.0)
+    for distances in (gamma_distances(), gamma_distances(3)):
+        calibration = Calibration.fit(distances, 95.0)
         assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
 
 
+@pytest.mark.parametrize("percentile", [90.0, 99.0])
+def test_a_calibration_is_the_threshold_of_the_fused_distances(percentile: float) -> None:
+    distances = gamma_distances()
+    calibration = Calibration.fit(distances, percentile)
+    fusion = Fusion.fit(distances)
+    assert calibration.fusion == fusion
+    expected = fit_threshold(fusion.score(distances), percentile)
+    for name, value in vars(expected).items():
+        assert getattr(calibration, name) == value
+    share = np.mean(calibration.fusion.score(distances) <= calibration.threshold)
+    assert share == pytest.approx(percentile / 100.0, abs=0.03)
+
+
 @pytest.mark.parametrize(
-    "change", [{"threshold": "high"}, {"threshold": math.nan}, {"n_scores": None}, {"percentile": []}]
+    "change",
+    [
+        {"threshold": "high"},
+        {"threshold": math.nan},
+        {"n_scores": None},
+        {"percentile": []},
+    ],
 )
 def test_a_damaged_calibration_is_refused(change: dict) -> None:
-    data = fit_threshold(gamma_scores(), 95.0).to_dict() | change
+    data = Calibration.fit(gamma_distances(), 95.0).to_dict()
+    Calibration.from_dict(data)
     with pytest.raises(DataError, match="calibration"):
+        Calibration.from_dict(data | change)
+
+
+@pytest.mark.parametrize("fusion", [None, {}, {"shapes": [1.0, math.nan], "scales": [1.0, 1.0]}])
+def test_a_calibration_with_a_damaged_fusion_is_refused(fusion: object) -> None:
+    data = Calibration.fit(gamma_distances(), 95.0).to_dict()
+    with pytest.raises(DataError, match="fusion"):
+        Calibration.from_dict(data | {"fusion": fusion})
+    del data["fusion"]
+    with pytest.raises(DataError, match=r"calibration: .*fusion"):
         Calibration.from_dict(data)
 
 
@@ -125,13 +160,16 @@ def test_what_is_no_calibration_is_refused(data: object) -> None:
 
 
 def enrolment_scores() -> EnrolmentScores:
-    return EnrolmentScores(
-        np.array([1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 7.0], np.float32), np.array([0, 0, 0, 0, 1, 1, 2], np.int32)
-    )
+    side = np.array([1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 7.0], np.float32)
+    return EnrolmentScores(np.stack((side, 10.0 * side), axis=1), np.array([0, 0, 0, 0, 1, 1, 2], np.int32))
+
+
+def both_sides(expected: list[float]) -> np.ndarray:
+    return np.stack((expected, 10.0 * np.array(expected)), axis=1)
 
 
 def test_clip_scores_are_means_over_pieces() -> None:
-    np.testing.assert_allclose(enrolment_scores().per_clip(), [2.5, 15.0, 7.0])
+    np.testing.assert_allclose(enrolment_scores().per_clip(), both_sides([2.5, 15.0, 7.0]))
 
 
 @pytest.mark.parametrize(
@@ -144,13 +182,20 @@ def test_clip_scores_are_means_over_pieces() -> None:
     ],
 )
 def test_smoothing_never_reaches_from_one_piece_into_the_next(n_windows: int, expected: list[float]) -> None:
-    np.testing.assert_allclose(enrolment_scores().smoothed(n_windows), expected)
+    np.testing.assert_allclose(enrolment_scores().smoothed(n_windows), both_sides(expected))
 
 
 @pytest.mark.parametrize(
     "distances, pieces",
-    [([], []), ([0.1, np.nan], [0, 0]), ([0.1, 0.2], [0]), ([[0.1], [0.2]], [0, 0])],
-    ids=["none", "nan", "other count", "two axes"],
+    [
+        (np.empty((0, 2)), []),
+        ([[0.1, 0.1], [np.nan, 0.1]], [0, 0]),
+        ([[0.1, 0.1], [0.1, np.inf]], [0, 0]),
+        ([[0.1, 0.1], [0.2, 0.2]], [0]),
+        ([0.1, 0.2], [0, 0]),
+        ([[[0.1]], [[0.2]]], [0, 0]),
+    ],
+    ids=["none", "nan", "inf", "other count", "one axis", "three axes"],
 )
 def test_damaged_enrolment_scores_are_refused(distances: list, pieces: list) -> None:
     with pytest.raises(DataError, match="enrolment scores"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_asd.audio.block import AudioBlock
 from edge_asd.bundle import Bundle
-from edge_asd.calibration import fit_threshold
+from edge_asd.calibration import Calibration
 from edge_asd.clips import score_frames
 from edge_asd.detector import Detector, WindowScore
 from edge_asd.frontend import LogMel, log_mel
@@ -39,7 +39,7 @@ def blocks_of(samples: np.ndarray, cuts: list[int], first_position: int = 0, gap
 
 
 def detector_of(bundle: Bundle, smoothing_windows: int = 3) -> Detector:
-    return Detector(bundle.embedder, bundle.bank, bundle.live_calibration.threshold, smoothing_windows)
+    return Detector(bundle.embedder, bundle.normal, bundle.live_calibration, smoothing_windows)
 
 
 def run(detector: Detector, blocks: list[AudioBlock]) -> list[WindowScore]:
@@ -92,19 +92,27 @@ def test_each_window_has_the_level_and_spectrum_of_its_own_sound(tiny_bundle) ->
     np.testing.assert_allclose(first.spectrum_db, frames.mean(axis=0), atol=1e-4)
 
 
-def test_the_score_is_the_mean_of_the_last_windows(tiny_bundle, steady_sound) -> None:
-    scores = run(detector_of(tiny_bundle, smoothing_windows=3), blocks_of(steady_sound(4.0), []))
-    distances = [score.window_score for score in scores]
-    assert len(distances) > 6
+def test_the_score_is_the_rarity_of_the_last_windows_mean_distances(tiny_bundle, steady_sound) -> None:
+    samples, contract = steady_sound(4.0), tiny_bundle.contract
+    scores = run(detector_of(tiny_bundle, smoothing_windows=3), blocks_of(samples, []))
+    frames = LogMel(contract.features, padded=False).push(samples)
+    windows = np.stack([frames[i * 8 : i * 8 + 16] for i in range(len(scores))])
+    compared = tiny_bundle.normal.compare(windows, tiny_bundle.embedder)
+    rarity = tiny_bundle.live_calibration.fusion.score
+    assert len(scores) > 6
     for i, score in enumerate(scores):
-        assert score.score == pytest.approx(np.mean(distances[max(0, i - 2) : i + 1]))
+        last = compared.distances[max(0, i - 2) : i + 1]
+        assert score.score == pytest.approx(rarity(last.mean(axis=0)[None])[0], rel=1e-3)
+        assert score.window_score == pytest.approx(rarity(last[-1:])[0], rel=1e-3)
+        assert score.nearest == compared.nearest[i]
 
 
 def test_a_score_above_the_threshold_is_anomalous(tiny_bundle, steady_sound) -> None:
     blocks = blocks_of(steady_sound(3.0, seed=6), [])
     scores = run(detector_of(tiny_bundle), blocks)
     middle = float(np.median([score.score for score in scores]))
-    detector = Detector(tiny_bundle.embedder, tiny_bundle.bank, middle, 3)
+    calibration = dataclasses.replace(tiny_bundle.live_calibration, threshold=middle)
+    detector = Detector(tiny_bundle.embedder, tiny_bundle.normal, calibration, 3)
     again = run(detector, blocks)
     assert [score.anomalous for score in again] == [score.score > middle for score in scores]
     assert {score.anomalous for score in again} == {True, False}
@@ -140,28 +148,35 @@ def test_a_stream_scores_as_a_clip_of_the_same_frames(tiny_bundle, steady_sound)
     samples = steady_sound(5.0, seed=10)
     contract = tiny_bundle.contract
     windows, starts = clip_windows(log_mel(samples, contract.features), contract)
-    of_clip, _ = tiny_bundle.bank.nearest(tiny_bundle.embedder.embed(windows))
+    compared = tiny_bundle.normal.compare(windows, tiny_bundle.embedder)
+    of_clip = tiny_bundle.live_calibration.fusion.score(compared.distances)
     stream = samples[STEP_SAMPLES - N_FFT // 2 :]
-    of_stream = np.array([score.window_score for score in run(detector_of(tiny_bundle), blocks_of(stream, []))])
+    scores = run(detector_of(tiny_bundle), blocks_of(stream, []))
+    of_stream = np.array([score.window_score for score in scores])
     inner = (
         (starts % contract.step_frames == 0)
         & (starts > 0)
         & (starts * HOP + WINDOW_SAMPLES - N_FFT // 2 <= samples.size)
     )
     assert inner.sum() == len(of_stream) > 10
-    np.testing.assert_allclose(of_stream, of_clip[inner], atol=2e-6)
+    np.testing.assert_allclose(of_stream, of_clip[inner], rtol=1e-3)
+    assert [score.nearest for score in scores] == compared.nearest[inner].tolist()
 
 
-def test_a_clips_score_is_the_mean_over_its_windows_and_names_the_worst(tiny_bundle, steady_sound) -> None:
+def test_a_clips_score_is_the_rarity_of_its_windows_mean_distances_and_names_the_worst(
+    tiny_bundle, steady_sound
+) -> None:
     samples = steady_sound(6.0, seed=11)
     samples[64000:68000] += steady_sound(0.25, seed=12, tone_hz=3000.0, tone_amplitude=0.4)
     frames = log_mel(samples, tiny_bundle.contract.features)
-    found = score_frames(frames, tiny_bundle.embedder, tiny_bundle.bank)
+    calibration = tiny_bundle.clip_calibration
+    found = score_frames(frames, tiny_bundle.embedder, tiny_bundle.normal, calibration)
     windows, _ = clip_windows(frames, tiny_bundle.contract)
-    distances, _ = tiny_bundle.bank.nearest(tiny_bundle.embedder.embed(windows))
+    distances = tiny_bundle.normal.compare(windows, tiny_bundle.embedder).distances
     assert found.n_windows == len(windows)
-    assert found.score == pytest.approx(distances.mean(), abs=1e-6)
-    assert found.max_score == pytest.approx(distances.max(), abs=1e-6)
+    assert found.score == pytest.approx(calibration.fusion.score(distances.mean(axis=0)[None])[0])
+    assert found.max_score == pytest.approx(calibration.fusion.score(distances).max())
+    assert found.max_score > found.score
     assert found.peak_time_s == pytest.approx(4.125, abs=0.3)
 
 
@@ -174,14 +189,21 @@ def test_a_faulty_tone_raises_the_score_over_the_threshold(tiny_bundle, steady_s
     assert all(score.anomalous for score in faulty)
 
 
-def test_other_smoothing_or_percentile_fits_the_threshold_anew(tiny_bundle) -> None:
-    step_s = tiny_bundle.contract.step_s
-    scores = tiny_bundle.enrolment_scores
-    assert tiny_bundle.detector().threshold == tiny_bundle.live_calibration.threshold
-    refitted = tiny_bundle.detector(smoothing_s=2 * step_s)
-    assert refitted.threshold == fit_threshold(scores.smoothed(2), tiny_bundle.live_calibration.percentile).threshold
-    both = tiny_bundle.detector(smoothing_s=0.0, percentile=90.0)
-    assert both.threshold == fit_threshold(scores.smoothed(1), 90.0).threshold
+def test_other_smoothing_or_percentile_fits_fusion_and_threshold_anew(tiny_bundle, steady_sound) -> None:
+    step_s, live = tiny_bundle.contract.step_s, tiny_bundle.live_calibration
+    distances = tiny_bundle.enrolment_scores.smoothed
+    blocks = blocks_of(steady_sound(3.0, seed=16), [])
+    as_enrolled = run(tiny_bundle.detector(), blocks)
+    assert_same(as_enrolled, run(detector_of(tiny_bundle, tiny_bundle.smoothing_windows), blocks))
+    for found, calibration, n_windows in (
+        (tiny_bundle.detector(smoothing_s=2 * step_s), Calibration.fit(distances(2), live.percentile), 2),
+        (tiny_bundle.detector(smoothing_s=0.0, percentile=90.0), Calibration.fit(distances(1), 90.0), 1),
+    ):
+        assert found.threshold == calibration.threshold != live.threshold
+        expected = Detector(tiny_bundle.embedder, tiny_bundle.normal, calibration, n_windows)
+        scores = run(found, blocks)
+        assert_same(scores, run(expected, blocks))
+        assert scores[0].window_score != as_enrolled[0].window_score
 
 
 def test_reset_forgets_the_stream(tiny_bundle, steady_sound) -> None:

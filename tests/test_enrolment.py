@@ -7,9 +7,11 @@ import pytest
 
 from edge_asd.audio.block import level_dbfs
 from edge_asd.bundle import Bundle
+from edge_asd.calibration import Calibration
 from edge_asd.enrolment import Enrolment
 from edge_asd.errors import DataError
 from edge_asd.frontend import log_mel
+from edge_asd.windows import clip_windows
 
 
 @pytest.fixture
@@ -22,6 +24,22 @@ def advice(bundle: Bundle) -> list[str]:
     return [warning for warning in bundle.enrolment["warnings"] if "s of normal sound" in warning]
 
 
+def distances_between(bundle: Bundle, pieces: list[np.ndarray], folds: list[int]) -> np.ndarray:
+    """The bundle's enrolled windows, heard anew as log-mel pieces, each against the windows of other folds.
+
+    folds: one a piece.
+    """
+    embeddings = [bundle.embedder.embed(clip_windows(piece, bundle.contract)[0]) for piece in pieces]
+    fold_of_window = np.repeat(folds, [len(own) for own in embeddings])
+    return bundle.normal.leave_fold_out(np.concatenate(embeddings), fold_of_window)
+
+
+def limit(calibration: Calibration, distances: np.ndarray) -> float:
+    """How many times as far away as `distances` [views] a sound must be to be anomalous."""
+    factors = np.linspace(0.5, 5.0, 4501)
+    return float(factors[(calibration.fusion.score(factors[:, None] * distances) > calibration.threshold).argmax()])
+
+
 def test_a_minute_makes_a_bundle_without_complaint_about_its_length(enrolment, steady_sound) -> None:
     samples = steady_sound(60.0)
     enrolment.add_samples(samples, "fan.wav")
@@ -29,7 +47,7 @@ def test_a_minute_makes_a_bundle_without_complaint_about_its_length(enrolment, s
     assert advice(bundle) == []
     assert bundle.enrolment["seconds"] == 60.0
     assert bundle.enrolment["pieces"] == 6
-    assert bundle.enrolment["windows"] == len(bundle.bank) == len(bundle.enrolment_scores.distances)
+    assert bundle.enrolment["windows"] == len(bundle.normal) == len(bundle.enrolment_scores.distances)
     assert bundle.enrolment["level_dbfs"] == pytest.approx(level_dbfs(samples), abs=0.06)
     assert bundle.provenance["created"] == "2026-01-01T00:00:00Z"
     assert bundle.smoothing_windows == round(5.0 / bundle.contract.step_s)
@@ -120,9 +138,11 @@ def test_one_recording_is_the_same_enrolment_as_its_pieces(tiny_model, tiny_embe
     for piece in np.array_split(frames, 6):
         pieces.add_frames(piece, "piece.npy")
     one, other = whole.finish({}), pieces.finish({})
-    for name in ("vectors", "scales", "folds", "spectra_db"):
-        np.testing.assert_array_equal(getattr(one.bank, name), getattr(other.bank, name))
+    for name in ("vectors", "scales"):
+        np.testing.assert_array_equal(getattr(one.normal.embeddings, name), getattr(other.normal.embeddings, name))
+    np.testing.assert_array_equal(one.normal.spectra.levels_db, other.normal.spectra.levels_db)
     np.testing.assert_array_equal(one.enrolment_scores.distances, other.enrolment_scores.distances)
+    np.testing.assert_array_equal(one.enrolment_scores.pieces, other.enrolment_scores.pieces)
     assert one.live_calibration == other.live_calibration
     assert one.clip_calibration == other.clip_calibration
 
@@ -137,39 +157,52 @@ def test_one_recording_scores_as_the_same_sound_in_ten_second_clips(tiny_model, 
     assert {k: one.enrolment[k] for k in ("seconds", "pieces")} == {
         k: other.enrolment[k] for k in ("seconds", "pieces")
     }
-    assert len(one.bank) == pytest.approx(len(other.bank), rel=0.02)
-    assert one.clip_calibration.threshold == pytest.approx(other.clip_calibration.threshold, rel=0.1)
-    assert one.live_calibration.threshold == pytest.approx(other.live_calibration.threshold, rel=0.1)
+    assert len(one.normal) == pytest.approx(len(other.normal), rel=0.02)
+    normal = one.enrolment_scores.distances.mean(axis=0)
+    for use in ("clip_calibration", "live_calibration"):
+        limits = [limit(getattr(bundle, use), normal) for bundle in (one, other)]
+        assert 1.0 < limits[0] == pytest.approx(limits[1], rel=0.01)
 
 
 def test_groups_are_the_folds(enrolment, steady_sound) -> None:
+    pieces = [log_mel(steady_sound(5.0, seed=i), enrolment.model.contract.features) for i in range(5)]
     for i, group in enumerate("abacb"):
-        enrolment.add_samples(steady_sound(5.0, seed=i), f"{i}.wav", group)
+        enrolment.add_frames(pieces[i], f"{i}.npy", group)
     bundle = enrolment.finish({})
-    per_piece = [set(bundle.bank.folds[bundle.enrolment_scores.pieces == i].tolist()) for i in range(5)]
-    assert per_piece == [{0}, {1}, {0}, {2}, {1}]
+    found = bundle.enrolment_scores.distances
+    np.testing.assert_array_equal(found, distances_between(bundle, pieces, [0, 1, 0, 2, 1]))
+    assert (found != distances_between(bundle, pieces, [0, 1, 2, 3, 4])).any(axis=0).all()
 
 
 @pytest.mark.parametrize("groups", ["aaaaa", [None] * 5, ["a", "b", None, "c", "d"]], ids=["one", "none", "some"])
 def test_without_groups_to_tell_apart_stretches_are_the_folds(enrolment, steady_sound, groups) -> None:
+    pieces = [log_mel(steady_sound(5.0, seed=i), enrolment.model.contract.features) for i in range(5)]
     for i, group in enumerate(groups):
-        enrolment.add_samples(steady_sound(5.0, seed=i), f"{i}.wav", group)
+        enrolment.add_frames(pieces[i], f"{i}.npy", group)
     bundle = enrolment.finish({})
-    assert sorted(set(bundle.bank.folds.tolist())) == [0, 1, 2, 3, 4]
+    found = bundle.enrolment_scores.distances
+    np.testing.assert_array_equal(found, distances_between(bundle, pieces, [0, 1, 2, 3, 4]))
 
 
 def test_a_long_recording_has_ten_folds_in_order(enrolment, steady_sound) -> None:
-    enrolment.add_samples(steady_sound(200.0), "long.wav")
-    folds = enrolment.finish({}).bank.folds
-    assert (np.diff(folds) >= 0).all()
-    assert set(folds.tolist()) == set(range(10))
+    frames = log_mel(steady_sound(200.0), enrolment.model.contract.features)
+    enrolment.add_frames(frames, "long.npy")
+    bundle = enrolment.finish({})
+    pieces = np.array_split(frames, 20)
+    found = bundle.enrolment_scores.distances
+    np.testing.assert_array_equal(found, distances_between(bundle, pieces, [i // 2 for i in range(20)]))
+    assert (found != distances_between(bundle, pieces, list(range(20)))).any(axis=0).all()
 
 
 def test_a_single_piece_is_judged_by_its_halves_and_says_so(enrolment, steady_sound) -> None:
     enrolment.add_samples(steady_sound(12.0), "fan.wav")
     bundle = enrolment.finish({})
     assert any("one piece" in warning for warning in bundle.enrolment["warnings"])
-    assert np.isfinite(bundle.enrolment_scores.distances).all()
+    found = bundle.enrolment_scores.distances
+    assert np.isfinite(found).all()
+    windows, _ = clip_windows(log_mel(steady_sound(12.0), bundle.contract.features), bundle.contract)
+    halves = np.arange(len(windows)) >= len(windows) / 2
+    np.testing.assert_array_equal(found, bundle.normal.leave_fold_out(bundle.embedder.embed(windows), halves))
 
 
 def test_a_recording_in_a_loop_still_enrols(enrolment, steady_sound) -> None:

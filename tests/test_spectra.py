@@ -52,7 +52,17 @@ def test_one_fold_alone_gives_no_distance() -> None:
     assert np.isnan(SpectrumBank.fit(_spectra(5)).leave_fold_out(np.zeros(5, int))).all()
 
 
-@pytest.mark.parametrize("bad", [np.zeros((0, 4), np.float16), np.zeros((3, 4)), np.full((3, 4), np.nan, np.float16)])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.zeros((0, 4), np.float16),
+        np.zeros((3, 4)),
+        np.zeros(4, np.float16),
+        np.full((3, 4), np.nan, np.float16),
+        np.full((3, 4), np.inf, np.float16),
+    ],
+    ids=["none", "other type", "one axis", "nan", "inf"],
+)
 def test_what_is_no_bank_is_refused(bad: np.ndarray) -> None:
     with pytest.raises(DataError, match="spectrum bank"):
         SpectrumBank(bad)
