@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(bundle_path(config))
     detector = bundle.detector(smoothing_s=config.detector.smoothing_s, percentile=config.detector.percentile)
     rate_hz = bundle.contract.features.rate_hz
-    source: AudioSource
+    source: Any
     if args.input is not None:
         source = open_input(args.input, config.audio, rate_hz, paced=not args.fast, stop=stop)
     else:
@@ -95,15 +95,22 @@ def run(args: argparse.Namespace) -> int:
         source = open_microphone(config.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event)
     sinks = open_sinks(config)
     live = _live_run(source, detector, config, sinks, args.duration, stop)
+    said = _say_note(source, "")
     summary = _watched(live, sinks, stop)
-    if getattr(source, "note", ""):
-        note(f"{source.name}: {source.note}")
+    _say_note(source, said)
     if not summary.windows and summary.reason == "ended":
         raise DataError(
             f"{source.name}: {summary.sound_s:.2f} s of sound, a window needs {bundle.contract.window_s:.2f} s",
             remedy="score short clips with edge-asd score",
         )
     return 0
+
+
+def _say_note(source: Any, said: str) -> str:
+    """Tell the user what the source says about itself (its choice of channel), unless that was `said` before."""
+    if source.note and source.note != said:
+        note(f"{source.name}: {source.note}")
+    return str(source.note)
 
 
 def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> int:
