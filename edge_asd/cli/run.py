@@ -115,7 +115,8 @@ def _say_note(source: Any, said: str) -> str:
 
 def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> int:
     """The demo is shown to a person: it draws its meter even into a pipe, unless JSON was asked for."""
-    from edge_asd.monitor.demo import prepare
+    from edge_asd.monitor import demo
+    from edge_asd.monitor.records import SourceRecord
 
     for name in ("input", "duration"):
         if getattr(args, name) is not None:
@@ -123,9 +124,14 @@ def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> in
     if config.output.format == "auto":
         config = dataclasses.replace(config, output=dataclasses.replace(config.output, format="meter"))
     sinks = open_sinks(config)
-    demo = prepare(paced=not args.fast, stop=stop)
-    live = _live_run(demo.source, demo.detector, config, sinks, None, stop)
-    live.report("simulated", demo.description, at=demo.began_at)
+    for sink in sinks:  # before the seconds of learning, which would otherwise show an empty screen
+        sink.write(SourceRecord(time.time(), demo.NAME, "simulated", demo.DESCRIPTION))
+
+    def on_fault(at: float) -> None:
+        live.report("fault", "the fault sets in", at=at)
+
+    prepared = demo.prepare(paced=not args.fast, on_fault=on_fault, stop=stop)
+    live = _live_run(prepared.source, prepared.detector, config, sinks, None, stop)
     _watched(live, sinks, stop)
     return 0
 
