@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -100,5 +101,6 @@ def _append_whole(path: Path, data: bytes) -> None:
             while rest:
                 rest = rest[file.write(rest) :]
         except OSError:
-            os.truncate(path, before)
+            with contextlib.suppress(OSError):
+                os.truncate(path, before)
             raise
