@@ -1,6 +1,6 @@
 """Make a model package from a recipe: generate sound, train, export, quantise, check, package.
 
-    python -m export.default_model --recipe mfn-128 --teacher yamnet_int8.tflite --work work --out edge_asd/models/mfn-128
+    python -m export.default_model --recipe mfn-128 --teacher yamnet_int8.tflite --work work --out models/mfn-128
 
 Stopped at any moment, the same command goes on from the last shard or checkpoint under --work.
 """
@@ -24,6 +24,7 @@ from edge_asd.inference.onnx import OnnxEmbedder
 from export.generate import Dataset, data_key, decoded, generate
 from export.package import tool_versions, write_package
 from export.recipe import Recipe, load_recipe
+from export.teacher import Teacher
 
 CHECK_WINDOWS = 512
 LOWEST_MEAN_COSINE = 0.98
@@ -39,8 +40,9 @@ def make_package(recipe: Recipe, teacher: Path, work_dir: Path, out_dir: Path, p
     from export.train import run_key, train
 
     torch.set_num_threads(threads)
-    data = generate(recipe, teacher, work_dir, processes=processes, progress=_say)
+    Teacher(teacher)  # refused here, not in a worker after minutes
     made_from = data_key(recipe, teacher)
+    data = generate(recipe, teacher, work_dir / f"data-{made_from}", processes=processes, progress=_say)
     key = run_key(recipe, made_from)
     model, losses = train(recipe, data, work_dir / f"run-{key}" / "checkpoint.pt", run_key=key, progress=_say)
     contract = recipe.model_contract()
@@ -51,7 +53,8 @@ def make_package(recipe: Recipe, teacher: Path, work_dir: Path, out_dir: Path, p
     floats = recipe.quantise.float_first + recipe.quantise.float_last
     if integer < convolutions - floats:
         raise DataError(f"only {integer} of {convolutions} convolutions became int8: not packaged")
-    cosines = embedding_cosines(contract, float_network, int8_network, some_windows(data, CHECK_WINDOWS, recipe.seed + 1))
+    check = some_windows(data, CHECK_WINDOWS, recipe.seed + 1)
+    cosines = embedding_cosines(contract, float_network, int8_network, check)
     if not cosines.mean() >= LOWEST_MEAN_COSINE:
         raise DataError(f"int8 and float embeddings agree to a cosine of {cosines.mean():.4f} only: not packaged")
     provenance = {
@@ -63,7 +66,7 @@ def make_package(recipe: Recipe, teacher: Path, work_dir: Path, out_dir: Path, p
         "int8_cosine_to_fp32": {"mean": round(float(cosines.mean()), 5), "min": round(float(cosines.min()), 5)},
     }
     write_package(out_dir, contract, {"int8": int8_network, "fp32": float_network}, provenance)
-    _say(f"{out_dir}: int8 {len(int8_network)} bytes, {integer} of {convolutions} convolutions in integers, ")
+    _say(f"{out_dir}: int8 {len(int8_network)} bytes, {integer} of {convolutions} convolutions in integers")
     _say(f"cosine to fp32 mean {cosines.mean():.4f}, min {cosines.min():.4f}")
 
 
@@ -91,10 +94,12 @@ def _say(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export.default_model",
-        description="Make a model package from a recipe: generate machine sound, train with the teacher, export, quantise.",
+        description="Make a model package from a recipe: generate sound, train with the teacher, export, quantise.",
         epilog="Stopped at any moment, the same command goes on from the last shard or checkpoint under --work.",
     )
-    parser.add_argument("--recipe", default="mfn-128", help="name of a shipped recipe or a .yaml file (default: mfn-128)")
+    parser.add_argument(
+        "--recipe", default="mfn-128", help="a shipped recipe's name or a .yaml file (default: mfn-128)"
+    )
     parser.add_argument("--teacher", required=True, type=Path, help="path of the int8 YAMNet (.tflite)")
     parser.add_argument("--work", required=True, type=Path, help="directory for generated data and checkpoints")
     parser.add_argument("--out", required=True, type=Path, help="directory of the model package to write")

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import multiprocessing
 import os
+import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,7 +94,8 @@ def machine_windows(recipe: Recipe, machine_index: int, teacher: Teacher) -> tup
                 heard = clip[start : start + _window_samples(recipe)]
                 targets.append(teacher.features(at_level(heard, data.level_dbfs)))
     shape = (data.scenes_per_machine, 2 * data.windows_per_clip)
-    return np.stack(windows).reshape(*shape, *windows[0].shape), np.stack(targets).astype(np.float16).reshape(*shape, -1)
+    codes, features = np.stack(windows), np.stack(targets).astype(np.float16)
+    return codes.reshape(*shape, *codes.shape[1:]), features.reshape(*shape, -1)
 
 
 def _window_samples(recipe: Recipe) -> int:
@@ -130,9 +134,10 @@ def data_key(recipe: Recipe, teacher_path: str | Path) -> str:
         "data": dataclasses.asdict(recipe.data),
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    sources = [Path(m.__file__) for m in (edge_asd.frontend, export.channel, export.teacher)]
-    sources += [Path(__file__), *sorted(Path(edge_asd.simulator.__file__).parent.glob("*.py"))]
-    for source in (*sources, Path(teacher_path)):
+    modules = (edge_asd.frontend, export.channel, export.teacher, sys.modules[__name__])
+    sources = [inspect.getfile(module) for module in modules]
+    sources += sorted(map(str, Path(inspect.getfile(edge_asd.simulator)).parent.glob("*.py")))
+    for source in (*map(Path, sources), Path(teacher_path)):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -140,18 +145,16 @@ def data_key(recipe: Recipe, teacher_path: str | Path) -> str:
 def generate(
     recipe: Recipe,
     teacher_path: str | Path,
-    work_dir: Path,
+    folder: Path,
     *,
     processes: int = 1,
     progress: Callable[[str], None] = lambda line: None,
 ) -> Dataset:
-    """Make, or find already made under `work_dir`, the data of a recipe.
+    """Make, or find already made in `folder`, the data of a recipe. Name the folder by `data_key`.
 
     Raises ConfigError for settings that cannot work and DataError for a cache that is not what was written.
     """
     _check(recipe)
-    Teacher(teacher_path)
-    folder = work_dir / f"data-{data_key(recipe, teacher_path)}"
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{first:06d}.npz" for first in range(0, recipe.data.machines, MACHINES_PER_SHARD)]
     jobs = [(recipe, str(teacher_path), path) for path in paths if not path.exists()]
@@ -167,8 +170,9 @@ def _check(recipe: Recipe) -> None:
     data, spec = recipe.data, recipe.features
     if spec.rate_hz != RATE_HZ:
         raise ConfigError(f"features.rate_hz is {spec.rate_hz}, but the teacher hears {RATE_HZ} Hz")
-    if _window_samples(recipe) < PATCH_SAMPLES:
-        raise ConfigError(f"a window of {_window_samples(recipe)} samples is shorter than the teacher's {PATCH_SAMPLES}")
+    n_samples = _window_samples(recipe)
+    if n_samples < PATCH_SAMPLES:
+        raise ConfigError(f"a window of {n_samples} samples is shorter than the teacher's {PATCH_SAMPLES}")
     if min(data.machines, data.scenes_per_machine, data.windows_per_clip) < 1:
         raise ConfigError("data: machines, scenes_per_machine and windows_per_clip must be at least 1")
 
@@ -197,7 +201,7 @@ def _load(recipe: Recipe, paths: list[Path]) -> Dataset:
                 n_rows = len(shard["windows"])
                 windows[row : row + n_rows] = shard["windows"]
                 teacher[row : row + n_rows] = shard["teacher"]
-        except (ValueError, KeyError, OSError, EOFError) as error:
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is damaged", remedy="delete it and run again") from error
         row += n_rows
     return Dataset(windows, teacher, states)

@@ -5,7 +5,6 @@ Two layer tables: the paper's own, and the shorter one used by ST-gram (Liu et a
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from edge_asd.errors import ConfigError
@@ -27,7 +26,7 @@ def scaled(channels: int, width: float) -> int:
 def _conv(
     n_in: int, n_out: int, kernel: int | tuple[int, int] = 1, *, stride: int = 1, groups: int = 1, linear: bool = False
 ) -> nn.Sequential:
-    """Convolution and BatchNorm, then ReLU6 unless `linear`. Kernels of 3 keep the size; a kernel of two sizes pools it."""
+    """Convolution and BatchNorm, then ReLU6 unless `linear`. A kernel of 3 keeps the size, a pair pools it."""
     padding = 1 if kernel == 3 else 0
     layers: list[nn.Module] = [
         nn.Conv2d(n_in, n_out, kernel, stride=stride, padding=padding, groups=groups, bias=False),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-import io
+import tempfile
+import warnings
+from pathlib import Path
 
 import onnx
 import torch
@@ -28,17 +30,20 @@ def folded(model: nn.Module) -> nn.Module:
 
 def to_onnx(model: nn.Module, window_frames: int, n_mels: int) -> bytes:
     """The network as an ONNX file: log_mel [batch, 1, window_frames, n_mels] -> embedding [batch, d]."""
-    buffer = io.BytesIO()
-    torch.onnx.export(
-        folded(model).to(memory_format=torch.contiguous_format),
-        (torch.zeros(2, 1, window_frames, n_mels),),
-        buffer,
-        input_names=[INPUT],
-        output_names=[OUTPUT],
-        dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
-        opset_version=OPSET,
-        dynamo=False,
-    )
-    network = onnx.load_from_string(buffer.getvalue())
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        # The exporter announces its successor at length; both give the same numbers, this one needs no onnxscript.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        path = Path(folder) / "network.onnx"
+        torch.onnx.export(
+            folded(model),
+            (torch.zeros(2, 1, window_frames, n_mels),),
+            str(path),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: "batch"}, OUTPUT: {0: "batch"}},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+        network = onnx.load(path)
     onnx.checker.check_model(network)
     return network.SerializeToString()

@@ -22,6 +22,8 @@ from export.mobilefacenet import MobileFaceNet
 from export.recipe import Recipe
 
 CLIP_NORM = 5.0
+REPORT_STEPS = 20
+"""Steps the reported losses are averaged over."""
 
 
 def build_model(recipe: Recipe) -> MobileFaceNet:
@@ -123,12 +125,12 @@ def train(
     progress(f"{space.kept:.1%} of the teacher's variance in {recipe.model.embedding_size} axes")
     contract = recipe.model_contract()
     batches = Batches(recipe, contract, data, space.apply(data.teacher))
-    model = build_model(recipe).to(memory_format=torch.channels_last)
+    model = build_model(recipe)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     identity = SubClusterAdaCos(recipe.model.embedding_size, data.n_states, settings.sub_clusters)
     learnt = nn.ModuleDict({"model": model, "identity": identity})
     optimiser = torch.optim.AdamW(learnt.parameters(), weight_decay=settings.weight_decay)
-    first_step = _restore(checkpoint, run_key, learnt, optimiser)
-    recent: list[dict[str, float]] = []
+    first_step, recent = _restore(checkpoint, run_key, learnt, optimiser)
     learnt.train()
     for step in range(first_step, settings.steps if stop_after is None else min(stop_after, settings.steps)):
         inputs, targets, states = batches[step]
@@ -149,10 +151,11 @@ def train(
         total.backward()
         nn.utils.clip_grad_norm_(learnt.parameters(), CLIP_NORM)
         optimiser.step()
-        recent = [*recent, {name: float(value.detach()) for name, value in losses.items()}][-max(20, settings.steps // 10) :]
+        recent.append({name: float(value.detach()) for name, value in losses.items()})
+        del recent[: -max(REPORT_STEPS, settings.steps // 10)]
         if (step + 1) % settings.checkpoint_steps == 0 or step + 1 in (stop_after, settings.steps):
-            _save(checkpoint, run_key, step + 1, learnt, optimiser)
-            report = "  ".join(f"{name} {value:.4f}" for name, value in _mean(recent[-20:]).items())
+            _save(checkpoint, run_key, step + 1, recent, learnt, optimiser)
+            report = "  ".join(f"{name} {value:.4f}" for name, value in _mean(recent[-REPORT_STEPS:]).items())
             progress(f"step {step + 1}/{settings.steps}  {report}")
     return model.eval(), _mean(recent)
 
@@ -164,27 +167,31 @@ def run_key(recipe: Recipe, data_key: str) -> str:
 
 
 def _mean(losses: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in losses])) for name in (losses[0] if losses else {})}
+    return {name: float(np.mean([row[name] for row in losses])) for name in losses[0]}
 
 
-def _save(path: Path, key: str, step: int, learnt: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+def _save(
+    path: Path, key: str, step: int, recent: list[dict[str, float]], learnt: nn.Module, optimiser: torch.optim.Optimizer
+) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".tmp")
-    state = {"key": key, "step": step, "learnt": learnt.state_dict(), "optimiser": optimiser.state_dict()}
-    torch.save(state, unfinished)
+    state = {"key": key, "step": step, "recent": recent}
+    torch.save({**state, "learnt": learnt.state_dict(), "optimiser": optimiser.state_dict()}, unfinished)
     unfinished.replace(path)
 
 
-def _restore(path: Path, key: str, learnt: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    """Load a checkpoint when there is one; give the step to go on with."""
+def _restore(
+    path: Path, key: str, learnt: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[int, list[dict[str, float]]]:
+    """Load a checkpoint when there is one; give the step to go on with and the latest losses."""
     if not path.exists():
-        return 0
+        return 0, []
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises anything from KeyError to UnpicklingError for a damaged file
         raise DataError(f"{path} is not a checkpoint", remedy="delete it and run again") from error
     if state.get("key") != key:
-        raise DataError(f"{path} belongs to other settings or data", remedy="delete it or choose another work directory")
+        raise DataError(f"{path} belongs to other settings or data", remedy="delete it or choose another directory")
     learnt.load_state_dict(state["learnt"])
     optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"])
+    return int(state["step"]), list(state["recent"])

@@ -15,7 +15,6 @@ UNKNOWN_SIZE_FROM = 0x7FFF0000
 """Data sizes from here on are what recorders that write to a pipe put for "not known" (arecord, ffmpeg, sox)."""
 PCM, IEEE_FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 MAX_CHUNK_BYTES = 1 << 20
-NUMPY_TYPES = {(PCM, 16): "<i2", (PCM, 32): "<i4", (IEEE_FLOAT, 32): "<f4", (IEEE_FLOAT, 64): "<f8"}
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,11 @@ def _extra_commands() -> dict[str, EntryPoint]:
 
 def _mapped(error: OSError) -> EdgeAsdError:
     """An operating-system error nobody nearer to it has named."""
-    what = f"{error.filename}: {error.strerror}" if error.filename else (error.strerror or str(error))
+    what = (
+        f"{error.filename}: {error.strerror}"
+        if error.filename
+        else f"reading or writing failed: {error.strerror or error}"
+    )
     return MissingInputError(what) if isinstance(error, FileNotFoundError) else StorageError(what)
 
 

@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = load_bundle(bundle_path(config))
     detector = bundle.detector(smoothing_s=config.detector.smoothing_s, percentile=config.detector.percentile)
     rate_hz = bundle.contract.features.rate_hz
-    source: AudioSource
+    source: Any
     if args.input is not None:
         source = open_input(args.input, config.audio, rate_hz, paced=not args.fast, stop=stop)
     else:
@@ -95,9 +95,9 @@ def run(args: argparse.Namespace) -> int:
         source = open_microphone(config.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event)
     sinks = open_sinks(config)
     live = _live_run(source, detector, config, sinks, args.duration, stop)
+    said = _say_note(source, "")
     summary = _watched(live, sinks, stop)
-    if getattr(source, "note", ""):
-        note(f"{source.name}: {source.note}")
+    _say_note(source, said)
     if not summary.windows and summary.reason == "ended":
         raise DataError(
             f"{source.name}: {summary.sound_s:.2f} s of sound, a window needs {bundle.contract.window_s:.2f} s",
@@ -106,9 +106,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _say_note(source: Any, said: str) -> str:
+    """Tell the user what the source says about itself (its choice of channel), unless that was `said` before."""
+    if source.note and source.note != said:
+        note(f"{source.name}: {source.note}")
+    return str(source.note)
+
+
 def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> int:
     """The demo is shown to a person: it draws its meter even into a pipe, unless JSON was asked for."""
-    from edge_asd.monitor.demo import prepare
+    from edge_asd.monitor import demo
+    from edge_asd.monitor.records import SourceRecord
 
     for name in ("input", "duration"):
         if getattr(args, name) is not None:
@@ -116,9 +124,14 @@ def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> in
     if config.output.format == "auto":
         config = dataclasses.replace(config, output=dataclasses.replace(config.output, format="meter"))
     sinks = open_sinks(config)
-    demo = prepare(paced=not args.fast, stop=stop)
-    live = _live_run(demo.source, demo.detector, config, sinks, None, stop)
-    live.report("simulated", demo.description, at=demo.began_at)
+    for sink in sinks:  # before the seconds of learning, which would otherwise show an empty screen
+        sink.write(SourceRecord(time.time(), demo.NAME, "simulated", demo.DESCRIPTION))
+
+    def on_fault(at: float) -> None:
+        live.report("fault", "the fault sets in", at=at)
+
+    prepared = demo.prepare(paced=not args.fast, on_fault=on_fault, stop=stop)
+    live = _live_run(prepared.source, prepared.detector, config, sinks, None, stop)
     _watched(live, sinks, stop)
     return 0
 

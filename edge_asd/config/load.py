@@ -109,8 +109,9 @@ def _parsed(text: str, variable: str) -> Any:
 def _from_file(path: Path, values: dict[str, Any], origins: dict[str, str]) -> None:
     import yaml
 
-    loader = yaml.SafeLoader(_text(path))
+    text = _text(path)
     try:
+        loader = yaml.SafeLoader(text)
         root = loader.get_single_node()
         if root is None:
             return
@@ -131,8 +132,6 @@ def _from_file(path: Path, values: dict[str, Any], origins: dict[str, str]) -> N
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise ConfigError(f"{path}: not valid YAML: {reason}") from error
-    finally:
-        loader.dispose()
 
 
 def _text(path: Path) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from edge_asd.audio.block import AudioSource
+from edge_asd.audio.block import AudioBlock
 from edge_asd.audio.generator import GeneratedSource
 from edge_asd.detector import Detector
 from edge_asd.enrolment import Enrolment
@@ -24,6 +24,11 @@ FAULT_DB = 3.0
 ENROL_S = 120.0
 RUN_S = 20.0
 ONSET_S = 10.0
+NAME = f"simulated {KIND}"
+DESCRIPTION = (
+    f"no microphone: a {KIND} is simulated. {ENROL_S:.0f} s of its normal sound are learnt first, then it is heard for "
+    f"{RUN_S:.0f} s, and {ONSET_S:.0f} s in a fault sets in ({FAULT.replace('_', ' ')})"
+)
 
 
 def workshop(rng: np.random.Generator) -> Scene:
@@ -40,25 +45,56 @@ def workshop(rng: np.random.Generator) -> Scene:
     )
 
 
+class BreakingMachine:
+    """The simulated machine as a source that says when its fault sets in.
+
+    sound: the whole run. onset_position: the fault's first sample.
+    on_fault: called with the time of that sample, Unix UTC s, before the block that holds it is given.
+    """
+
+    def __init__(self, sound: GeneratedSource, onset_position: int, on_fault: Callable[[float], None]) -> None:
+        self.name = sound.name
+        self.rate_hz = sound.rate_hz
+        self._sound = sound
+        self._onset_position = onset_position
+        self._on_fault = on_fault
+
+    def blocks(self) -> Iterator[AudioBlock]:
+        """The run's blocks."""
+        told = False
+        for block in self._sound.blocks():
+            if not told and block.position + block.samples.size > self._onset_position:
+                told = True
+                self._on_fault(block.captured_at + (self._onset_position - block.position) / self.rate_hz)
+            yield block
+
+    def close(self) -> None:
+        """Nothing to release."""
+        self._sound.close()
+
+
 @dataclass(frozen=True)
 class Demo:
     """A machine that has been learnt and one that is about to break.
 
-    description: what is simulated, one line.
     source: the sound to watch; detector: with its normal sound learnt.
-    began_at: when the preparation ended, Unix UTC s.
     """
 
-    description: str
-    source: AudioSource
+    source: BreakingMachine
     detector: Detector
-    began_at: float
 
 
-def prepare(*, paced: bool, stop: threading.Event | None = None, clock: Callable[[], float] = time.time) -> Demo:
+def prepare(
+    *,
+    paced: bool,
+    on_fault: Callable[[float], None],
+    stop: threading.Event | None = None,
+    clock: Callable[[], float] = time.time,
+) -> Demo:
     """Render the machine's normal sound, enrol it with the model that ships, and render the run with its fault.
 
-    paced: the run comes at the speed of sound time; otherwise at once.
+    paced: the run comes at the speed of sound; otherwise at once.
+    on_fault: told when the fault sets in, Unix UTC s.
     """
     model = load_model()
     embedder = load_embedder(model)
@@ -67,12 +103,8 @@ def prepare(*, paced: bool, stop: threading.Event | None = None, clock: Callable
     machine, scene = Machine.random(KIND, rng), workshop(rng)
     enrolment = Enrolment(model, embedder)
     for start_s in range(0, int(ENROL_S), 10):
-        enrolment.add_samples(render(machine, scene, 10.0, rng, rate_hz), f"simulated {KIND} from {start_s} s")
-    bundle = enrolment.finish({"source": f"simulated {KIND}, seed {SEED}"})
+        enrolment.add_samples(render(machine, scene, 10.0, rng, rate_hz), f"{NAME} from {start_s} s")
+    bundle = enrolment.finish({"source": f"{NAME}, seed {SEED}"})
     heard = render(machine, scene, RUN_S, rng, rate_hz, fault=Fault(FAULT, level_db=FAULT_DB, onset_s=ONSET_S))
-    source = GeneratedSource(heard, rate_hz, name=f"simulated {KIND}", paced=paced, clock=clock, stop=stop)
-    description = (
-        f"a {KIND} was simulated and {ENROL_S:.0f} s of its normal sound learnt; now it runs for {RUN_S:.0f} s, and "
-        f"{ONSET_S:.0f} s in a fault sets in ({FAULT.replace('_', ' ')}, {FAULT_DB:+.0f} dB against the machine)"
-    )
-    return Demo(description, source, bundle.detector(), clock())
+    sound = GeneratedSource(heard, rate_hz, name=NAME, paced=paced, clock=clock, stop=stop)
+    return Demo(BreakingMachine(sound, round(ONSET_S * rate_hz), on_fault), bundle.detector())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Callable
@@ -93,11 +94,13 @@ class JsonLinesFile:
 
 def _append_whole(path: Path, data: bytes) -> None:
     """Append all of `data` or, when the disk refuses part of it, nothing: a reader never meets half a line."""
-    with path.open("ab") as file:
-        before = file.tell()
+    rest = memoryview(data)
+    with path.open("ab", buffering=0) as file:  # a buffer would write the rest again on closing
+        before = file.seek(0, os.SEEK_END)
         try:
-            file.write(data)
-            file.flush()
+            while rest:
+                rest = rest[file.write(rest) :]
         except OSError:
-            os.truncate(path, before)
+            with contextlib.suppress(OSError):
+                os.truncate(path, before)
             raise

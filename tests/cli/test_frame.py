@@ -1,0 +1,178 @@
+"""The frame of the command line: help, nearest words, exit codes, no traceback, no heavy import."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge_asd import errors
+from edge_asd.cli import frame, main, score
+from edge_asd.cli.frame import COMMANDS
+
+HELPS = [[], *([name] for name in COMMANDS), ["config", "check"]]
+
+
+@pytest.mark.parametrize("words", HELPS, ids=lambda words: " ".join(words) or "edge-asd")
+def test_every_help_has_examples(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*words, "--help"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("usage: edge-asd")
+    assert "examples:\n  edge-asd " in out
+    assert max(len(line) for line in out.splitlines()) <= 120
+    assert err == ""
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_commands_help_lists_the_exit_codes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main([name, "--help"])
+    out = capsys.readouterr().out
+    for code in (0, 2, 65, 66, 69, 70, 74, 78, 130):
+        assert f"{code} " in out.split("exit codes:")[1]
+
+
+def test_no_help_imports_anything_heavy() -> None:
+    code = (
+        "import sys; from edge_asd.cli import main\n"
+        f"for words in {HELPS!r}: assert main([*words, '--help']) == 0\n"
+        "heavy = {'numpy', 'onnxruntime', 'yaml', 'sounddevice', 'soundfile', 'soxr', 'torch'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_no_command_shows_the_help_as_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "commands:" in err
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("edge-asd 0.")
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["scor"], "did you mean 'score'?"),
+        (["enrol", "x.wav"], "did you mean 'enroll'?"),
+        (["run", "--bundel", "x"], "did you mean --bundle?"),
+        (["run", "--bundle=x", "--devcie=mic0"], "did you mean --device?"),
+        (["devices", "--jsn"], "did you mean --json?"),
+        (["doctor", "now"], "unexpected argument 'now'"),
+        (["--verison"], "did you mean --version?"),
+        (["score"], "the following arguments are required: CLIP|DIR"),
+        (["run", "--duration", "soon"], "'soon' is no duration"),
+        (["enroll", "x.wav"], "--out"),
+        (["enroll", "x.wav", "--out", "y.asd", "--percentile", "20"], "'20' is no percentile"),
+        (["config"], "ACTION"),
+        (["run", "--channel", "left"], "invalid int value: 'left'"),
+    ],
+)
+def test_a_mistyped_line_is_answered_with_what_was_meant(
+    words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert meant in err
+    assert err.startswith("edge-asd: ")
+    assert err.count("\n") == 1
+
+
+def failing(error: BaseException) -> object:
+    def run(args: object) -> int:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (errors.DataError("it is bad", remedy="mend it"), 65, "edge-asd: it is bad; mend it\n"),
+        (errors.ConfigError("wrong"), 78, "edge-asd: wrong\n"),
+        (FileNotFoundError(2, "No such file", "x.wav"), 66, "edge-asd: x.wav: No such file\n"),
+        (OSError(28, "No space left on device", "log"), 74, "edge-asd: log: No space left on device\n"),
+        (PermissionError(13, "Permission denied", "log"), 74, "edge-asd: log: Permission denied\n"),
+        (KeyboardInterrupt(), 130, "edge-asd: interrupted\n"),
+        (RuntimeError("two\nlines"), 70, "RuntimeError: two lines; run again with EDGE_ASD_DEBUG=1"),
+    ],
+)
+def test_errors_become_one_line_and_an_exit_code(
+    error: BaseException,
+    code: int,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delenv("EDGE_ASD_DEBUG", raising=False)
+    monkeypatch.setattr(score, "run", failing(error))
+    assert main(["score", "x.wav"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in err
+    assert err.count("\n") == 1
+
+
+def test_the_traceback_is_there_for_those_who_ask(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGE_ASD_DEBUG", "1")
+    monkeypatch.setattr(score, "run", failing(RuntimeError("inside")))
+    assert main(["score", "x.wav"]) == 70
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    config = tmp_path / "fan.yaml"
+    config.write_text("")
+    code = f"import sys; from edge_asd.cli import main; sys.exit(main(['config', 'check', {str(config)!r}]))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True)
+    os.close(writing)
+    assert done.returncode == frame.PIPE_CLOSED
+    assert done.stderr == ""
+
+
+@pytest.fixture
+def plugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another package that brings the commands `train`, and a `score` that must not win."""
+    (tmp_path / "plugged_train.py").write_text(
+        "def add_parser(subparsers):\n"
+        "    subparsers.add_parser('train', help='real help').add_argument('--epochs', type=int)\n"
+        "def run(args):\n"
+        "    print('trained', args.epochs)\n"
+        "    return 3\n"
+    )
+    (tmp_path / "plugged_broken.py").write_text("raise RuntimeError('must not be imported for the help')\n")
+    info = tmp_path / "plugged-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[edge_asd.commands]\ntrain = plugged_train\nother = plugged_broken\nscore = plugged_broken\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def test_other_packages_bring_commands(plugged: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--epochs", "4"]) == 3
+    assert capsys.readouterr().out == "trained 4\n"
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "train" in out
+    assert "from the package plugged" in out
+    assert main(["trian"]) == 2
+    assert "did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_a_built_in_command_is_never_replaced(plugged: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", "--help"]) == 0
+    assert "Score whole recordings" in capsys.readouterr().out

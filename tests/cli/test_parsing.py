@@ -1,0 +1,46 @@
+"""Durations and flags as people write them."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from edge_asd.cli.parsing import Parser, duration_s
+from edge_asd.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("90", 90),
+        ("60s", 60),
+        ("10m", 600),
+        ("10min", 600),
+        ("1h", 3600),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("250ms", 0.25),
+    ],
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert duration_s(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "0", "0s", "-5", "5x", "m", "5 m", "1h x", "nan", "inf", "1e400"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        duration_s(text)
+
+
+def test_flags_are_never_abbreviated() -> None:
+    parser = Parser(prog="x")
+    parser.add_argument("--bundle")
+    _, unknown = parser.parse_known_args(["--bun", "a"])
+    with pytest.raises(UsageError, match=r"unknown flag --bun; did you mean --bundle\?"):
+        parser.refuse(unknown)
+
+
+def test_a_stray_word_is_named() -> None:
+    with pytest.raises(UsageError, match="unexpected argument 'stray'"):
+        Parser(prog="x").refuse(["stray"])

@@ -1,0 +1,135 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the export extra is not installed")
+pytest.importorskip("onnx", reason="the export extra is not installed")
+
+from edge_asd.errors import DataError  # noqa: E402
+from edge_asd.inference.onnx import OnnxEmbedder  # noqa: E402
+from edge_asd.model_package import load_model  # noqa: E402
+from export.default_model import embedding_cosines  # noqa: E402
+from export.onnx_export import to_onnx  # noqa: E402
+from export.package import write_package  # noqa: E402
+from export.quantise import integer_convolutions, operator_counts, quantised  # noqa: E402
+from export.recipe import QuantiseSettings  # noqa: E402
+from export.train import build_model  # noqa: E402
+
+N_WINDOWS = 24
+
+
+@pytest.fixture(scope="module")
+def windows():
+    """Normalised inputs, float32 [n, 1, 64, 128]."""
+    return np.random.default_rng(1).normal(0, 0.5, (N_WINDOWS, 1, 64, 128)).astype(np.float32)
+
+
+@pytest.fixture
+def model(tiny_recipe):
+    """A network whose BatchNorms have statistics of their own: fresh ones would hide a wrong folding."""
+    torch.manual_seed(0)
+    model = build_model(tiny_recipe)
+    model.train()
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = None
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.2, 0.2)
+        for _ in range(4):
+            model(torch.randn(16, 1, 64, 128) * 0.5)
+    return model.eval()
+
+
+@pytest.fixture
+def network(model):
+    return to_onnx(model, 64, 128)
+
+
+def run(network, inputs):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+    return session.run(["embedding"], {"log_mel": inputs})[0]
+
+
+@pytest.mark.parametrize("batch", [1, N_WINDOWS])
+def test_onnx_equals_torch_at_any_batch(model, network, windows, batch):
+    with torch.no_grad():
+        expected = model(torch.from_numpy(windows[:batch])).numpy()
+    assert np.allclose(run(network, windows[:batch]), expected, atol=1e-4)
+
+
+def test_no_batchnorm_is_left(network):
+    assert "BatchNormalization" not in operator_counts(network)
+
+
+def test_every_convolution_becomes_integer_and_hardly_moves(network, windows, tiny_recipe):
+    int8 = quantised(network, windows, QuantiseSettings())
+    integer, convolutions = integer_convolutions(int8)
+    assert integer == convolutions == integer_convolutions(network)[1] > 10
+    assert integer_convolutions(network)[0] == 0
+    contract = tiny_recipe.model_contract()
+    cosines = embedding_cosines(contract, network, int8, contract.input_scale_db * windows[:, 0])
+    assert cosines.mean() > 0.95  # random weights on white noise; the shipped network is held to more below
+
+
+def test_weights_keep_to_seven_bits(network, windows):
+    """Without it a processor that lacks VNNI overflows and gives other embeddings."""
+    import onnx
+    from onnx import numpy_helper
+
+    weights = [
+        numpy_helper.to_array(t)
+        for t in onnx.load_from_string(quantised(network, windows, QuantiseSettings())).graph.initializer
+        if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4
+    ]
+    assert weights and all(np.abs(w.astype(int)).max() <= 64 for w in weights)
+
+
+def test_first_and_last_convolution_can_stay_float(network, windows):
+    int8 = quantised(network, windows, QuantiseSettings(float_first=True, float_last=True))
+    integer, convolutions = integer_convolutions(int8)
+    assert integer == convolutions - 2
+
+
+@pytest.mark.parametrize("level", [0.0, np.nan])
+def test_silent_calibration_is_refused(network, level):
+    with pytest.raises(DataError, match="calibration"):
+        quantised(network, np.full((4, 1, 64, 128), level, np.float32), QuantiseSettings())
+
+
+def test_a_written_package_loads_and_runs(network, windows, tiny_recipe, tmp_path):
+    contract = tiny_recipe.model_contract()
+    int8 = quantised(network, windows, QuantiseSettings())
+    write_package(tmp_path / "m", contract, {"int8": int8, "fp32": network}, {"made": "in a test"})
+    for precision, expected in (("int8", int8), ("fp32", network)):
+        loaded = load_model(tmp_path / "m", precision)
+        assert (loaded.network, loaded.contract, loaded.provenance) == (expected, contract, {"made": "in a test"})
+        assert OnnxEmbedder(loaded.network, loaded.contract).embed(windows[:, 0]).shape == (N_WINDOWS, 16)
+    wrong = dataclasses.replace(contract, embedding_size=17)
+    with pytest.raises(DataError, match="17"):
+        OnnxEmbedder(network, wrong)
+
+
+def test_the_shipped_package_is_whole_small_and_integer():
+    int8, fp32 = load_model(), load_model(precision="fp32")
+    assert int8.contract == fp32.contract
+    assert (int8.contract.window_frames, int8.contract.features.n_mels, int8.contract.embedding_size) == (64, 128, 128)
+    assert len(int8.network) <= 1_000_000
+    integer, convolutions = integer_convolutions(int8.network)
+    assert integer >= convolutions - 2
+    assert integer_convolutions(fp32.network)[0] == 0
+    rng = np.random.default_rng(3)
+    coloured = np.cumsum(rng.normal(0, 2, (32, 1, 128)), axis=2) + rng.normal(-40, 5, (32, 64, 128))
+    cosines = embedding_cosines(int8.contract, fp32.network, int8.network, coloured.astype(np.float32))
+    assert cosines.mean() > 0.97
+
+
+def test_the_shipped_package_says_how_it_was_made():
+    provenance = load_model().provenance
+    assert {"recipe", "data", "teacher", "tools", "final_losses", "int8_cosine_to_fp32"} <= set(provenance)
+    text = json.dumps(provenance)
+    assert "/" + "work" not in text and "no recordings" in text

@@ -1,0 +1,55 @@
+import pytest
+
+from edge_asd.errors import ConfigError, MissingInputError
+from export.recipe import Recipe, load_recipe
+
+
+def written(tmp_path, text):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_the_shipped_recipe_loads_by_name():
+    recipe = load_recipe("mfn-128")
+    assert recipe.name == "mfn-128"
+    assert recipe.model_contract().embedding_size == 128
+
+
+def test_keys_left_out_take_defaults_and_given_ones_win(tmp_path):
+    text = "name: x\ntrain: {steps: 7, learning_rate: 1}\ndata: {fault_level_db: [-3, 4]}\n"
+    recipe = load_recipe(written(tmp_path, text))
+    assert (recipe.train.steps, recipe.train.learning_rate, recipe.data.fault_level_db) == (7, 1.0, (-3.0, 4.0))
+    assert recipe.model == Recipe("x").model
+
+
+def test_unknown_key_names_the_nearest_known_one(tmp_path):
+    with pytest.raises(ConfigError, match=r"train: unknown key 'step'; the nearest known key is 'steps'") as caught:
+        load_recipe(written(tmp_path, "name: x\ntrain: {step: 7}\n"))
+    assert caught.value.exit_code == 78
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seed: 1\n", "'name' is missing"),
+        ("name: x\nseed: one\n", "'one' is not of type int"),
+        ("name: x\nseed: true\n", "True is not of type int"),
+        ("name: x\nquantise: {float_first: 1}\n", "1 is not of type bool"),
+        ("name: x\ndata: {noise_snr_db: [5, 1]}\n", r"\[5, 1\] is not \[lowest, highest\]"),
+        ("name: x\ntrain: 5\n", "expected keys and values, found int"),
+        ("name: x\ncontract: {short_clip: loop}\n", "'loop' is neither"),
+        ("name: x\nfeatures: {mel_scale: bark}\n", "'bark' is neither"),
+        ("name: [\n", "not YAML"),
+        ("", "expected keys and values, found NoneType"),
+    ],
+)
+def test_wrong_recipes_say_where_and_what(tmp_path, text, said):
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_recipe(written(tmp_path, text))
+    assert "recipe.yaml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_missing_recipe_is_answered_with_the_known_names():
+    with pytest.raises(MissingInputError, match="mfn-128"):
+        load_recipe("mfn-129")
