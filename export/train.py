@@ -162,7 +162,9 @@ def train(
 
 def run_key(recipe: Recipe, data_key: str) -> str:
     """Names one training run: the data it reads and the settings that shape the weights."""
-    settings = repr((data_key, recipe.seed, recipe.contract, recipe.model, recipe.train))
+    seen = recipe.contract
+    inputs = (seen.window_frames, seen.input_mean, seen.input_offset_db, seen.input_scale_db)
+    settings = repr((data_key, recipe.seed, inputs, recipe.model, recipe.train))
     return hashlib.sha256(settings.encode()).hexdigest()[:12]
 
 

@@ -62,6 +62,10 @@ def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_refused(tiny_recipe,
 def test_run_key_changes_with_what_shapes_the_weights_only(tiny_recipe):
     key = run_key(tiny_recipe, "d")
     assert key == run_key(dataclasses.replace(tiny_recipe, name="renamed"), "d")
+    reflecting = dataclasses.replace(tiny_recipe.contract, short_clip="reflect")
+    assert key == run_key(dataclasses.replace(tiny_recipe, contract=reflecting), "d")
+    scaled = dataclasses.replace(tiny_recipe.contract, input_scale_db=10.0)
+    assert key != run_key(dataclasses.replace(tiny_recipe, contract=scaled), "d")
     assert key != run_key(tiny_recipe, "e")
     assert key != run_key(dataclasses.replace(tiny_recipe, train=dataclasses.replace(tiny_recipe.train, steps=7)), "d")
 
