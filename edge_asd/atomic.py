@@ -13,10 +13,12 @@ from edge_asd.errors import MissingInputError, StorageError
 def write_atomically(path: Path, data: bytes) -> None:
     """Put `data` at `path`: temporary file beside it, fsync, rename, fsync of the directory.
 
+    A symbolic link is followed: what it points to is replaced, the link stays.
+
     Raises MissingInputError where the directory does not exist, StorageError where writing fails; in both cases
     nothing new is left behind and an older file at `path` is untouched.
     """
-    path = Path(path)
+    path = Path(path).resolve()
     if not path.parent.is_dir():
         raise MissingInputError(f"{path}: the directory {path.parent} does not exist", remedy="make it first")
     temporary: str | None = None

@@ -18,7 +18,7 @@ import numpy as np
 
 from edge_asd.atomic import write_atomically
 from edge_asd.bank import EmbeddingBank
-from edge_asd.calibration import Calibration, EnrolmentScores
+from edge_asd.calibration import Calibration, EnrolmentScores, fit_stream
 from edge_asd.clips import ClipScore, score_frames
 from edge_asd.contract import SCHEMA_VERSION, ModelContract
 from edge_asd.detector import Detector
@@ -49,8 +49,7 @@ class Bundle:
     normal: embeddings and spectra of normal windows.
     enrolment_scores: the enrolment scored against itself.
     clip_calibration: threshold for the mean score of a clip.
-    live_calibration: threshold for the smoothed score of a stream.
-    smoothing_windows: windows averaged in a stream's score; the live threshold was fitted for this number.
+    live_calibrations: thresholds for a stream's score, by the number of windows it averages: 1, 2, ...
     enrolment: what was heard (seconds, windows, level, warnings), for people and health checks.
     provenance: who made the bundle, when, with what.
     """
@@ -59,8 +58,7 @@ class Bundle:
     normal: NormalSound
     enrolment_scores: EnrolmentScores
     clip_calibration: Calibration
-    live_calibration: Calibration
-    smoothing_windows: int
+    live_calibrations: tuple[Calibration, ...]
     enrolment: dict[str, Any]
     provenance: dict[str, Any]
 
@@ -79,13 +77,11 @@ class Bundle:
 
         smoothing_s, percentile: other than the bundle was calibrated for; the live threshold is then fitted anew.
         """
-        n_windows, calibration = self.smoothing_windows, self.live_calibration
+        calibrations = self.live_calibrations
         if smoothing_s is not None or percentile is not None:
-            if smoothing_s is not None:
-                n_windows = max(1, round(smoothing_s / self.contract.step_s))
-            distances = self.enrolment_scores.smoothed(n_windows)
-            calibration = Calibration.fit(distances, percentile or calibration.percentile)
-        return Detector(self.embedder, self.normal, calibration, n_windows)
+            n_windows = len(calibrations) if smoothing_s is None else self.contract.windows_in(smoothing_s)
+            calibrations = fit_stream(self.enrolment_scores, n_windows, percentile or calibrations[0].percentile)
+        return Detector(self.embedder, self.normal, calibrations)
 
     def score_clip(self, frames: np.ndarray) -> ClipScore:
         """Score a clip's log-mel frames [n, n_mels]."""
@@ -111,8 +107,10 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         "contract": bundle.contract.to_dict(),
         "precision": bundle.model.precision,
         "model_provenance": bundle.model.provenance,
-        "calibration": {"clip": bundle.clip_calibration.to_dict(), "live": bundle.live_calibration.to_dict()},
-        "smoothing_windows": bundle.smoothing_windows,
+        "calibration": {
+            "clip": bundle.clip_calibration.to_dict(),
+            "live": [calibration.to_dict() for calibration in bundle.live_calibrations],
+        },
         "enrolment": bundle.enrolment,
         "provenance": bundle.provenance,
         "members": {name: describe_member(data) for name, data in members.items()},
@@ -167,8 +165,7 @@ def load_bundle(path: Path) -> Bundle:
             normal=NormalSound(EmbeddingBank(**arrays["embeddings"]), SpectrumBank(**arrays["spectra"])),
             enrolment_scores=EnrolmentScores(**arrays["enrolment_scores"]),
             clip_calibration=Calibration.from_dict(manifest["calibration"]["clip"]),
-            live_calibration=Calibration.from_dict(manifest["calibration"]["live"]),
-            smoothing_windows=int(manifest["smoothing_windows"]),
+            live_calibrations=tuple(Calibration.from_dict(live) for live in manifest["calibration"]["live"]),
             enrolment=manifest["enrolment"],
             provenance=manifest["provenance"],
         )
@@ -180,9 +177,9 @@ def load_bundle(path: Path) -> Bundle:
         bundle.normal.spectra.levels_db.shape[1],
         bundle.enrolment_scores.distances.shape[1],
         len(bundle.clip_calibration.fusion.shapes),
-        len(bundle.live_calibration.fusion.shapes),
+        *{len(live.fusion.shapes) for live in bundle.live_calibrations},
     )
-    if found != expected or bundle.smoothing_windows < 1:
+    if found != expected:
         raise DataError(f"{path}: the bank does not fit the model's contract", remedy="enrol again")
     return bundle
 

@@ -32,6 +32,11 @@ class EnrolmentScores:
         if n == 0 or self.distances.ndim != 2 or self.pieces.shape != (n,) or not np.isfinite(self.distances).all():
             raise DataError("enrolment scores: not finite distances and one piece for each window")
 
+    @property
+    def longest_piece(self) -> int:
+        """Windows in the longest piece: averages of more cannot be taken from the enrolment."""
+        return max(len(own) for own in self._by_piece())
+
     def per_clip(self) -> np.ndarray:
         """Mean distances of each piece, [n_pieces, views]: what normal clips look like."""
         return np.array([own.mean(axis=0) for own in self._by_piece()])
@@ -105,6 +110,16 @@ class Calibration(Threshold):
         if not math.isfinite(made.threshold):
             raise DataError(f"calibration: threshold {made.threshold} is not a finite number")
         return made
+
+
+def fit_stream(scores: EnrolmentScores, smoothing_windows: int, percentile: float) -> tuple[Calibration, ...]:
+    """One calibration for each number of windows a stream's score can average, 1 to `smoothing_windows`.
+
+    After a start or a gap there are fewer windows to average; their mean varies more and deserves its own threshold.
+    """
+    fitted = min(smoothing_windows, scores.longest_piece)
+    calibrations = [Calibration.fit(scores.smoothed(n), percentile) for n in range(1, fitted + 1)]
+    return (*calibrations, *[calibrations[-1]] * (smoothing_windows - fitted))
 
 
 def fit_threshold(scores: np.ndarray, percentile: float) -> Threshold:

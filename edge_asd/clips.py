@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_asd.audio.files import read_clip
 from edge_asd.calibration import Calibration
 from edge_asd.contract import LogMelSpec
 from edge_asd.errors import DataError, MissingInputError
@@ -43,8 +44,6 @@ def read_frames(path: Path, spec: LogMelSpec, channel: int | None = None) -> np.
     path = Path(path)
     if path.suffix.lower() == LOG_MEL_SUFFIX:
         return _read_dump(path, spec)
-    from edge_asd.audio.files import read_clip
-
     return log_mel(read_clip(path, spec.rate_hz, channel), spec)
 
 

@@ -103,6 +103,10 @@ class ModelContract:
         """Seconds from one window's start to the next."""
         return self.step_frames * self.features.hop_samples / self.features.rate_hz
 
+    def windows_in(self, seconds: float) -> int:
+        """How many steps from window to window fit the time best, at least 1."""
+        return max(1, round(seconds / self.step_s))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, the inverse of `from_dict`."""
         return dataclasses.asdict(self)

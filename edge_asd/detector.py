@@ -24,8 +24,8 @@ class WindowScore:
     start_position, end_position: first sample and one past the last, at the model's rate.
     time: when the window ended, seconds since the Unix epoch (UTC).
     score: rarity of the last windows' mean distances (the detector's smoothing), compared with `threshold`.
-    window_score: rarity of this window alone, on the same scale.
-    threshold, anomalous: the bundle's live threshold and whether `score` is above it.
+    window_score: rarity of this window alone, among single normal windows.
+    threshold, anomalous: the live threshold for as many windows as were averaged, and whether `score` is above it.
     level_dbfs: RMS level of the sound since the window before.
     spectrum_db: float32 [n_mels], the window's mean log-mel.
     nearest: index of the enrolled window with the nearest embedding.
@@ -47,25 +47,21 @@ class Detector:
     """Scores a stream against one bundle.
 
     embedder, normal: of one model; the banks were fitted with this very embedder.
-    calibration: for smoothed scores.
-    smoothing_windows: how many of the last windows a score averages. Fewer are averaged after a gap or at the start,
-        so the first score comes with the first window.
+    calibrations: for scores that average 1, 2, ... windows; a score averages as many of the last windows as there are
+        calibrations, or fewer at the start and after a gap, so the first score comes with the first window.
 
     Samples are held back until they complete a window, so the front end always works in whole steps: the cheapest
     way, at no delay.
     """
 
-    def __init__(
-        self, embedder: Embedder, normal: NormalSound, calibration: Calibration, smoothing_windows: int
-    ) -> None:
+    def __init__(self, embedder: Embedder, normal: NormalSound, calibrations: Sequence[Calibration]) -> None:
         self.contract = embedder.contract
-        self.threshold = calibration.threshold
         self._normal = normal
-        self._calibration = calibration
+        self._calibrations = calibrations
         self._embedder = embedder
         self._front_end = LogMel(self.contract.features, padded=False)
         self._assembler = WindowAssembler(self.contract)
-        self._recent: deque[np.ndarray] = deque(maxlen=smoothing_windows)
+        self._recent: deque[np.ndarray] = deque(maxlen=len(calibrations))
         features = self.contract.features
         self._window_samples = (self.contract.window_frames - 1) * features.hop_samples + features.n_fft
         self._step_samples = self.contract.step_frames * features.hop_samples
@@ -108,8 +104,8 @@ class Detector:
         (window,) = self._assembler.push(self._front_end.push(fresh))
         comparison = self._normal.compare(window[None], self._embedder)
         self._recent.append(comparison.distances[0])
-        smoothed = np.mean(self._recent, axis=0)
-        score, window_score = (float(s) for s in self._calibration.fusion.score(np.stack((smoothed, self._recent[-1]))))
+        calibration = self._calibrations[len(self._recent) - 1]
+        score = _rarity(calibration, np.mean(self._recent, axis=0))
         assert self._window_start is not None
         start = self._window_start
         end = start + self._window_samples
@@ -119,10 +115,14 @@ class Detector:
             end_position=end,
             time=block.captured_at + (end - block.position) / self.contract.features.rate_hz,
             score=score,
-            window_score=window_score,
-            threshold=self.threshold,
-            anomalous=score > self.threshold,
+            window_score=_rarity(self._calibrations[0], self._recent[-1]),
+            threshold=calibration.threshold,
+            anomalous=score > calibration.threshold,
             level_dbfs=level_dbfs(fresh),
             spectrum_db=comparison.spectra_db[0, : window.shape[1]],
             nearest=int(comparison.nearest[0]),
         )
+
+
+def _rarity(calibration: Calibration, distances: np.ndarray) -> float:
+    return float(calibration.fusion.score(distances[None])[0])

@@ -7,14 +7,17 @@ into pieces of that length: one long recording and a directory of ten-second cli
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edge_asd import __version__
 from edge_asd.audio.block import level_dbfs
+from edge_asd.audio.files import read_clip
 from edge_asd.bundle import Bundle
-from edge_asd.calibration import Calibration, EnrolmentScores
+from edge_asd.calibration import Calibration, EnrolmentScores, fit_stream
+from edge_asd.clips import LOG_MEL_SUFFIX, read_frames
 from edge_asd.errors import DataError
 from edge_asd.frontend import log_mel
 from edge_asd.inference import Embedder
@@ -69,6 +72,14 @@ class Enrolment:
         """Seconds of sound taken so far."""
         return self._seconds
 
+    def add_clip(self, path: Path, channel: int | None = None, group: str | None = None) -> None:
+        """Take one recording from disk, sound or a dump of log-mel frames; see `add_samples` and `add_frames`."""
+        features = self.model.contract.features
+        if path.suffix.lower() == LOG_MEL_SUFFIX:
+            self.add_frames(read_frames(path, features), str(path), group)
+        else:
+            self.add_samples(read_clip(path, features.rate_hz, channel), str(path), group)
+
     def add_samples(self, samples: np.ndarray, name: str, group: str | None = None) -> None:
         """Take one recording: float32 mono [n] at the model's rate.
 
@@ -117,11 +128,10 @@ class Enrolment:
         if np.isnan(distances).any():
             self.warnings.append("all sound came in one piece: the threshold rests on half of it against the other")
             distances = normal.leave_fold_out(embeddings, np.arange(len(embeddings)) * 2 // len(embeddings))
-        smoothing_windows = max(1, round(self.smoothing_s / self.model.contract.step_s))
         scores = EnrolmentScores(distances, piece_of_window.astype(np.int32))
         clip = Calibration.fit(scores.per_clip(), self.clip_percentile)
-        live = Calibration.fit(scores.smoothed(smoothing_windows), self.live_percentile)
-        self.warnings += [f"{use} threshold: {c.note}" for use, c in (("clip", clip), ("live", live)) if c.note]
+        live = fit_stream(scores, self.model.contract.windows_in(self.smoothing_s), self.live_percentile)
+        self.warnings += [f"{use} threshold: {c.note}" for use, c in (("clip", clip), ("live", live[-1])) if c.note]
         summary = {
             "seconds": round(self._seconds, 2),
             "windows": len(normal),
@@ -134,8 +144,7 @@ class Enrolment:
             normal=normal,
             enrolment_scores=scores,
             clip_calibration=clip,
-            live_calibration=live,
-            smoothing_windows=smoothing_windows,
+            live_calibrations=live,
             enrolment=summary,
             provenance={"edge_asd": __version__, **provenance},
         )

@@ -14,6 +14,9 @@ from edge_asd.spectra import SpectrumBank
 MIN_CHANGE_DB = 3.0
 NORMAL_DEVIATIONS = 3.0
 """A band has changed where it left its own normal spread by this many standard deviations."""
+PEAK_RANGE_DB = 10.0
+"""Of bands that moved together, those within this of the largest change are named: a window's side lobes and a slope's
+foot would make a tone look broad and faint."""
 MAX_BANDS = 3
 
 
@@ -51,6 +54,7 @@ def explain(spectra_db: np.ndarray, nearest: np.ndarray, bank: SpectrumBank, spe
     moved = np.abs(change) >= np.maximum(MIN_CHANGE_DB, NORMAL_DEVIATIONS * spread)
     edges = mel_edges_hz(spec)
     runs = _runs(np.where(moved, np.sign(change), 0.0))
+    runs = [_peak(change, a, b) for a, b in runs]
     bands = [BandChange(float(edges[a]), float(edges[b + 1]), float(change[a:b].mean())) for a, b in runs]
     bands = sorted(bands, key=lambda band: -abs(band.change_db) * np.sqrt(band.to_hz - band.from_hz))[:MAX_BANDS]
     if bands:
@@ -70,6 +74,17 @@ def _runs(signs: np.ndarray) -> list[tuple[int, int]]:
     starts = np.concatenate(([0], borders))
     ends = np.concatenate((borders, [len(signs)]))
     return [(int(a), int(b)) for a, b in zip(starts, ends, strict=True) if signs[a] != 0.0]
+
+
+def _peak(change: np.ndarray, start: int, end: int) -> tuple[int, int]:
+    """The part of a run around its largest change that stays within PEAK_RANGE_DB of it."""
+    size = np.abs(change[start:end])
+    low = size < size.max() - PEAK_RANGE_DB
+    peak = int(size.argmax())
+    before, after = np.flatnonzero(low[:peak]), np.flatnonzero(low[peak:])
+    first = start + (int(before[-1]) + 1 if before.size else 0)
+    last = start + peak + int(after[0]) if after.size else end
+    return first, last
 
 
 def _words(band: BandChange) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -31,6 +32,18 @@ class Model:
     precision: str
     network: bytes
     provenance: dict[str, Any]
+
+    def with_step(self, step_s: float) -> Model:
+        """The same network, a window every `step_s` seconds; UsageError for less than a frame or more than a window."""
+        features = self.contract.features
+        frames = round(step_s * features.rate_hz / features.hop_samples)
+        if not 1 <= frames <= self.contract.window_frames:
+            frame_s = features.hop_samples / features.rate_hz
+            raise UsageError(
+                f"a step of {step_s:g} s does not fit {self.contract.name}",
+                remedy=f"give {frame_s:.3f} to {frame_s * self.contract.window_frames:.3f} s",
+            )
+        return dataclasses.replace(self, contract=dataclasses.replace(self.contract, step_frames=frames))
 
 
 def load_model(package: Path = DEFAULT_PACKAGE, precision: str = "int8") -> Model:

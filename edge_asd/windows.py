@@ -14,7 +14,7 @@ def clip_windows(frames: np.ndarray, contract: ModelContract) -> tuple[np.ndarra
     frames: float32 [n, n_mels], n >= 1. A clip shorter than a window becomes one window by the contract's
     `short_clip` rule. Where the steps leave a rest, a last window ends with the clip, so that no frame goes unheard.
 
-    Returns windows [k, window_frames, n_mels] (a view where possible) and the first frame of each [k].
+    Returns windows [k, window_frames, n_mels] and the first frame of each [k].
     """
     if frames.ndim != 2 or frames.shape[1] != contract.features.n_mels or len(frames) == 0:
         raise DataError(f"log-mel of shape {list(frames.shape)}, expected [frames, {contract.features.n_mels}]")

@@ -39,7 +39,7 @@ def assert_same_bundle(one: Bundle, other: Bundle) -> None:
         a, b = (operator.attrgetter(name)(bundle) for bundle in (one, other))
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
-    for name in ("model", "clip_calibration", "live_calibration", "smoothing_windows", "enrolment", "provenance"):
+    for name in ("model", "clip_calibration", "live_calibrations", "enrolment", "provenance"):
         assert getattr(one, name) == getattr(other, name)
 
 
@@ -146,8 +146,6 @@ def test_a_member_that_is_not_the_recorded_one_is_named(saved: Path) -> None:
         ({"members": []}, "lists no members"),
         ({"contract": {}}, "contract: key 'name' is missing"),
         ({"calibration": {}}, "incomplete bundle"),
-        ({"smoothing_windows": 0}, "does not fit"),
-        ({"smoothing_windows": "many"}, "incomplete bundle"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
@@ -159,10 +157,18 @@ def test_a_manifest_that_cannot_be_used_is_refused(saved: Path, change: dict, wo
 
 @pytest.mark.parametrize("use", ["clip", "live"])
 def test_a_calibration_for_another_number_of_sides_is_refused(saved: Path, use: str) -> None:
-    rewritten(
-        saved,
-        lambda members, manifest: manifest["calibration"][use].update(fusion={"shapes": [2.0], "scales": [1.0]}),
-    )
+    def one_sided(members: dict, manifest: dict) -> None:
+        calibrations = manifest["calibration"][use]
+        for calibration in calibrations if use == "live" else [calibrations]:
+            calibration.update(fusion={"shapes": [2.0], "scales": [1.0]})
+
+    rewritten(saved, one_sided)
+    with pytest.raises(DataError, match="does not fit"):
+        load_bundle(saved)
+
+
+def test_a_bundle_without_live_calibrations_is_refused(saved: Path) -> None:
+    rewritten(saved, lambda members, manifest: manifest["calibration"].update(live=[]))
     with pytest.raises(DataError, match="does not fit"):
         load_bundle(saved)
 

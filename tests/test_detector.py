@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge_asd.audio.block import AudioBlock
 from edge_asd.bundle import Bundle
-from edge_asd.calibration import Calibration
+from edge_asd.calibration import fit_stream
 from edge_asd.clips import score_frames
 from edge_asd.detector import Detector, WindowScore
 from edge_asd.frontend import LogMel, log_mel
@@ -39,7 +39,7 @@ def blocks_of(samples: np.ndarray, cuts: list[int], first_position: int = 0, gap
 
 
 def detector_of(bundle: Bundle, smoothing_windows: int = 3) -> Detector:
-    return Detector(bundle.embedder, bundle.normal, bundle.live_calibration, smoothing_windows)
+    return Detector(bundle.embedder, bundle.normal, bundle.live_calibrations[:smoothing_windows])
 
 
 def run(detector: Detector, blocks: list[AudioBlock]) -> list[WindowScore]:
@@ -98,12 +98,14 @@ def test_the_score_is_the_rarity_of_the_last_windows_mean_distances(tiny_bundle,
     frames = LogMel(contract.features, padded=False).push(samples)
     windows = np.stack([frames[i * 8 : i * 8 + 16] for i in range(len(scores))])
     compared = tiny_bundle.normal.compare(windows, tiny_bundle.embedder)
-    rarity = tiny_bundle.live_calibration.fusion.score
+    live = tiny_bundle.live_calibrations
     assert len(scores) > 6
     for i, score in enumerate(scores):
         last = compared.distances[max(0, i - 2) : i + 1]
-        assert score.score == pytest.approx(rarity(last.mean(axis=0)[None])[0], rel=1e-3)
-        assert score.window_score == pytest.approx(rarity(last[-1:])[0], rel=1e-3)
+        calibration = live[len(last) - 1]
+        assert score.score == pytest.approx(calibration.fusion.score(last.mean(axis=0)[None])[0], rel=1e-3)
+        assert score.threshold == calibration.threshold
+        assert score.window_score == pytest.approx(live[0].fusion.score(last[-1:])[0], rel=1e-3)
         assert score.nearest == compared.nearest[i]
 
 
@@ -111,8 +113,8 @@ def test_a_score_above_the_threshold_is_anomalous(tiny_bundle, steady_sound) -> 
     blocks = blocks_of(steady_sound(3.0, seed=6), [])
     scores = run(detector_of(tiny_bundle), blocks)
     middle = float(np.median([score.score for score in scores]))
-    calibration = dataclasses.replace(tiny_bundle.live_calibration, threshold=middle)
-    detector = Detector(tiny_bundle.embedder, tiny_bundle.normal, calibration, 3)
+    calibrations = [dataclasses.replace(live, threshold=middle) for live in tiny_bundle.live_calibrations[:3]]
+    detector = Detector(tiny_bundle.embedder, tiny_bundle.normal, calibrations)
     again = run(detector, blocks)
     assert [score.anomalous for score in again] == [score.score > middle for score in scores]
     assert {score.anomalous for score in again} == {True, False}
@@ -149,7 +151,7 @@ def test_a_stream_scores_as_a_clip_of_the_same_frames(tiny_bundle, steady_sound)
     contract = tiny_bundle.contract
     windows, starts = clip_windows(log_mel(samples, contract.features), contract)
     compared = tiny_bundle.normal.compare(windows, tiny_bundle.embedder)
-    of_clip = tiny_bundle.live_calibration.fusion.score(compared.distances)
+    of_clip = tiny_bundle.live_calibrations[0].fusion.score(compared.distances)
     stream = samples[STEP_SAMPLES - N_FFT // 2 :]
     scores = run(detector_of(tiny_bundle), blocks_of(stream, []))
     of_stream = np.array([score.window_score for score in scores])
@@ -183,27 +185,24 @@ def test_a_clips_score_is_the_rarity_of_its_windows_mean_distances_and_names_the
 def test_a_faulty_tone_raises_the_score_over_the_threshold(tiny_bundle, steady_sound) -> None:
     normal = run(tiny_bundle.detector(), blocks_of(steady_sound(8.0, seed=13), []))
     faulty = run(tiny_bundle.detector(), blocks_of(steady_sound(8.0, seed=13, tone_hz=3000.0), []))
-    settled = normal[tiny_bundle.smoothing_windows - 1 :]  # the threshold is for averages of as many windows
-    assert len(settled) > 5
-    assert not any(score.anomalous for score in settled)
+    assert len(normal) > 5
+    assert not any(score.anomalous for score in normal)  # the first too, though they average fewer windows
     assert all(score.anomalous for score in faulty)
 
 
 def test_other_smoothing_or_percentile_fits_fusion_and_threshold_anew(tiny_bundle, steady_sound) -> None:
-    step_s, live = tiny_bundle.contract.step_s, tiny_bundle.live_calibration
-    distances = tiny_bundle.enrolment_scores.smoothed
+    step_s, live = tiny_bundle.contract.step_s, tiny_bundle.live_calibrations
     blocks = blocks_of(steady_sound(3.0, seed=16), [])
     as_enrolled = run(tiny_bundle.detector(), blocks)
-    assert_same(as_enrolled, run(detector_of(tiny_bundle, tiny_bundle.smoothing_windows), blocks))
-    for found, calibration, n_windows in (
-        (tiny_bundle.detector(smoothing_s=2 * step_s), Calibration.fit(distances(2), live.percentile), 2),
-        (tiny_bundle.detector(smoothing_s=0.0, percentile=90.0), Calibration.fit(distances(1), 90.0), 1),
+    assert_same(as_enrolled, run(detector_of(tiny_bundle, len(live)), blocks))
+    for found, calibrations in (
+        (tiny_bundle.detector(smoothing_s=2 * step_s), live[:2]),
+        (tiny_bundle.detector(smoothing_s=0.0, percentile=90.0), fit_stream(tiny_bundle.enrolment_scores, 1, 90.0)),
     ):
-        assert found.threshold == calibration.threshold != live.threshold
-        expected = Detector(tiny_bundle.embedder, tiny_bundle.normal, calibration, n_windows)
+        expected = Detector(tiny_bundle.embedder, tiny_bundle.normal, calibrations)
         scores = run(found, blocks)
         assert_same(scores, run(expected, blocks))
-        assert scores[0].window_score != as_enrolled[0].window_score
+        assert scores[-1].threshold == calibrations[-1].threshold != as_enrolled[-1].threshold
 
 
 def test_reset_forgets_the_stream(tiny_bundle, steady_sound) -> None:

@@ -50,8 +50,8 @@ def test_a_minute_makes_a_bundle_without_complaint_about_its_length(enrolment, s
     assert bundle.enrolment["windows"] == len(bundle.normal) == len(bundle.enrolment_scores.distances)
     assert bundle.enrolment["level_dbfs"] == pytest.approx(level_dbfs(samples), abs=0.06)
     assert bundle.provenance["created"] == "2026-01-01T00:00:00Z"
-    assert bundle.smoothing_windows == round(5.0 / bundle.contract.step_s)
-    assert bundle.live_calibration.threshold > bundle.enrolment_scores.smoothed(bundle.smoothing_windows).mean()
+    assert len(bundle.live_calibrations) == round(5.0 / bundle.contract.step_s)
+    assert [live.percentile for live in bundle.live_calibrations] == [99.9] * len(bundle.live_calibrations)
 
 
 @pytest.mark.parametrize("n_clips", [1, 5, 9])
@@ -71,7 +71,7 @@ def test_ten_seconds_in_any_number_of_files_are_taken_with_a_warning(
     bundle = enrolment.finish({})
     assert bundle.enrolment["seconds"] == 10.0
     assert len(advice(bundle)) == 1
-    assert np.isfinite(bundle.live_calibration.threshold)
+    assert np.isfinite(bundle.live_calibrations[-1].threshold)
 
 
 def test_frames_count_as_much_sound_as_they_were_made_of(enrolment, steady_sound) -> None:
@@ -143,7 +143,7 @@ def test_one_recording_is_the_same_enrolment_as_its_pieces(tiny_model, tiny_embe
     np.testing.assert_array_equal(one.normal.spectra.levels_db, other.normal.spectra.levels_db)
     np.testing.assert_array_equal(one.enrolment_scores.distances, other.enrolment_scores.distances)
     np.testing.assert_array_equal(one.enrolment_scores.pieces, other.enrolment_scores.pieces)
-    assert one.live_calibration == other.live_calibration
+    assert one.live_calibrations == other.live_calibrations
     assert one.clip_calibration == other.clip_calibration
 
 
@@ -159,8 +159,11 @@ def test_one_recording_scores_as_the_same_sound_in_ten_second_clips(tiny_model, 
     }
     assert len(one.normal) == pytest.approx(len(other.normal), rel=0.02)
     normal = one.enrolment_scores.distances.mean(axis=0)
-    for use in ("clip_calibration", "live_calibration"):
-        limits = [limit(getattr(bundle, use), normal) for bundle in (one, other)]
+    for calibrations in (
+        [one.clip_calibration, other.clip_calibration],
+        [one.live_calibrations[-1], other.live_calibrations[-1]],
+    ):
+        limits = [limit(calibration, normal) for calibration in calibrations]
         assert 1.0 < limits[0] == pytest.approx(limits[1], rel=0.01)
 
 
@@ -209,5 +212,5 @@ def test_a_recording_in_a_loop_still_enrols(enrolment, steady_sound) -> None:
     """Repeated digital sound has windows that are equal but for rounding."""
     enrolment.add_samples(np.tile(steady_sound(2.048), 30), "loop.wav")
     bundle = enrolment.finish({})
-    assert np.isfinite(bundle.live_calibration.threshold)
+    assert np.isfinite(bundle.live_calibrations[-1].threshold)
     assert any("threshold:" in warning for warning in bundle.enrolment["warnings"])

@@ -52,6 +52,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--wait", action="store_true", help="wait for a microphone that is not there")
     add_settings(parser, "audio.channel", "audio.rate", "model.package", "model.precision")
+    add_settings(parser, "detector.step_s", "detector.smoothing_s")
     parser.add_argument(
         "--percentile", type=_percentile, metavar="P", help="share of normal clips, in %%, meant to stay quiet (95)"
     )
@@ -79,6 +80,8 @@ def run(args: argparse.Namespace) -> int:
     config = loaded.config
     package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
     model = load_model(package, config.model.precision)
+    if config.detector.step_s is not None:
+        model = model.with_step(config.detector.step_s)
     smoothing_s = config.detector.smoothing_s
     enrolment = Enrolment(
         model,
@@ -117,13 +120,13 @@ def as_result(bundle: Bundle, path: Path) -> dict[str, object]:
         "bundle": str(path),
         **bundle.enrolment,
         "clip_calibration": bundle.clip_calibration.to_dict(),
-        "live_calibration": bundle.live_calibration.to_dict(),
+        "live_calibration": bundle.live_calibrations[-1].to_dict(),
     }
 
 
 def as_words(bundle: Bundle, path: Path) -> str:
     """What came out, for a person."""
-    clip, live, heard = bundle.clip_calibration, bundle.live_calibration, bundle.enrolment
+    clip, live, heard = bundle.clip_calibration, bundle.live_calibrations[-1], bundle.enrolment
     return (
         f"{path}: {heard['seconds']:.0f} s of normal sound, {heard['windows']} windows; threshold "
         f"{live.threshold:.4f} live ({live.percentile:g} %, {live.method}), "
@@ -142,18 +145,13 @@ def _percentile(text: str) -> float:
 
 
 def _take_clips(enrolment: Enrolment, paths: list[str], config: Config) -> str:
-    from edge_asd.audio.files import find_clips, read_clip
-    from edge_asd.clips import LOG_MEL_SUFFIX, read_frames
+    from edge_asd.audio.files import find_clips
 
     clips = find_clips(paths)
-    features = enrolment.model.contract.features
     progress = Progress(len(clips))
     try:
         for done, clip in enumerate(clips, 1):
-            if clip.suffix.lower() == LOG_MEL_SUFFIX:
-                enrolment.add_frames(read_frames(clip, features), str(clip))
-            else:
-                enrolment.add_samples(read_clip(clip, features.rate_hz, config.audio.channel), str(clip))
+            enrolment.add_clip(clip, config.audio.channel)
             progress.at(done, f"{done} of {len(clips)} clips, {enrolment.seconds:.0f} s of sound")
     finally:
         progress.end()

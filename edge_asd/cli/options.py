@@ -34,6 +34,9 @@ SETTINGS = {
     "model.bundle": _Option("--bundle", "FILE", str, "the machine's .asd file"),
     "model.package": _Option("--model", "DIR", str, "model package to enrol with (default: the one that ships)"),
     "model.precision": _Option("--precision", "KIND", str, "network to enrol with: int8 or fp32 (default int8)"),
+    "detector.step_s": _Option(
+        "--step", "S", float, "seconds from one scored window to the next (default: the model's)"
+    ),
     "detector.smoothing_s": _Option("--smoothing", "S", float, "seconds of windows a score averages"),
     "detector.percentile": _Option(
         "--live-percentile",

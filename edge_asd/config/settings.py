@@ -55,6 +55,9 @@ class ModelConfig:
 class DetectorConfig:
     """How windows become a score. The threshold is fitted anew for whatever is set here."""
 
+    step_s: float | None = setting(None, kind="number", above=0, optional=True)
+    """Seconds from one scored window to the next, to enrol with; a bundle carries its own. Unset: the model's (1.02 s).
+    Half the step is twice the work; smoothing and confirmation are times and do not change with it."""
     smoothing_s: float | None = setting(None, kind="number", at_least=0, at_most=3600, optional=True)
     """Span of windows, in seconds, whose mean is the score (0: one window); unset: as enrolled."""
     percentile: float | None = setting(None, kind="number", at_least=50, below=100, optional=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_asd.clips import LOG_MEL_SUFFIX, read_frames
+from edge_asd.clips import read_frames
 from edge_asd.enrolment import Enrolment
-from edge_asd.evaluation.cases import Case, CaseClip
+from edge_asd.evaluation.cases import Case
 from edge_asd.evaluation.metrics import partial_auc, roc_auc
 from edge_asd.inference import Embedder
 from edge_asd.model_package import Model
@@ -53,7 +53,7 @@ def evaluate_case(
     total = len(case.enrol) + len(case.test)
     enrolment = Enrolment(model, embedder, clip_percentile=percentile, strict=False)
     for done, clip in enumerate(case.enrol, 1):
-        _enrol(enrolment, clip)
+        enrolment.add_clip(clip.path, group=clip.group or None)
         progress(case.name, done, total)
     bundle = enrolment.finish({"case": case.name})
     scores = np.empty(len(case.test))
@@ -76,17 +76,6 @@ def evaluate_case(
         threshold_method=bundle.clip_calibration.method,
         warnings=tuple(bundle.enrolment["warnings"]),
     )
-
-
-def _enrol(enrolment: Enrolment, clip: CaseClip) -> None:
-    features = enrolment.model.contract.features
-    group = clip.group or None
-    if clip.path.suffix.lower() == LOG_MEL_SUFFIX:
-        enrolment.add_frames(read_frames(clip.path, features), clip.path.name, group)
-        return
-    from edge_asd.audio.files import read_clip
-
-    enrolment.add_samples(read_clip(clip.path, features.rate_hz), clip.path.name, group)
 
 
 def summarise(results: Sequence[CaseResult]) -> dict[str, Any]:
