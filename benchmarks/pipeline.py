@@ -14,7 +14,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
@@ -23,17 +22,15 @@ import numpy as np
 from benchmarks.timing import machine, take_turns
 from edge_asd.audio.block import AudioBlock
 from edge_asd.bank import EmbeddingBank, unit_vectors
-from edge_asd.calibration import Calibration, EnrolmentScores, fit_stream
+from edge_asd.bundle import Bundle
 from edge_asd.detector import Detector
-from edge_asd.frontend import LogMel, log_mel
-from edge_asd.inference import load_embedder
+from edge_asd.enrolment import Enrolment
+from edge_asd.frontend import LogMel
+from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import load_model
-from edge_asd.normal import NormalSound
 from edge_asd.simulator import Machine, Scene, render
-from edge_asd.spectra import window_spectra
-from edge_asd.windows import clip_windows
 
-BANK_SIZE = 590  # windows of ten minutes at the default step
+ENROLMENT_S = 600.0
 
 
 def main() -> int:
@@ -67,21 +64,17 @@ def measure(rounds: int) -> dict[str, object]:
     machine_state, scene = Machine.random("fan", rng), Scene.random(rng)
     window_samples = (contract.window_frames - 1) * spec.hop_samples + spec.n_fft
     no_overlap_samples = contract.window_frames * spec.hop_samples
-    sound = render(machine_state, scene, 12 * no_overlap_samples / spec.rate_hz, rng)
-    embeddings = rng.standard_normal((BANK_SIZE, contract.embedding_size)).astype(np.float32)
-    heard_db = window_spectra(clip_windows(log_mel(sound, spec), contract)[0])
-    spectra_db = rng.choice(heard_db, BANK_SIZE) + rng.normal(0.0, 1.0, (BANK_SIZE, heard_db.shape[1]))
-    normal = NormalSound.fit(embeddings, spectra_db)
-    distances = normal.leave_fold_out(embeddings, np.arange(BANK_SIZE) * 10 // BANK_SIZE)
-    calibrations = fit_stream(
-        EnrolmentScores(distances, np.arange(BANK_SIZE) // 10), smoothing_windows=5, percentile=99.9
-    )
-    bank = normal.embeddings
+    heard = render(machine_state, scene, ENROLMENT_S + 24.0, rng)
+    enrolment = Enrolment(model, load_embedder(model), strict=False)
+    enrolment.add_samples(heard[: int(ENROLMENT_S * spec.rate_hz)], "normal sound")
+    bundle = enrolment.finish({})
+    sound = heard[int(ENROLMENT_S * spec.rate_hz) :]
+    bank = bundle.normal.embeddings
 
     contenders = {
-        "edge-asd int8, no overlap": _stream(load_embedder(model), normal, calibrations, sound, no_overlap=True),
+        "edge-asd int8, no overlap": _stream(load_embedder(model), bundle, sound, no_overlap=True),
         "edge-asd fp32, no overlap": _stream(
-            load_embedder(load_model(precision="fp32")), normal, calibrations, sound, no_overlap=True
+            load_embedder(load_model(precision="fp32")), bundle, sound, no_overlap=True
         ),
         "librosa + torch fp32 PReLU, full width": _peer(1.0, bank, sound, window_samples, no_overlap_samples, spec),
         "librosa + torch fp32 PReLU, our width": _peer(
@@ -90,7 +83,7 @@ def measure(rounds: int) -> dict[str, object]:
     }
     seconds = no_overlap_samples / spec.rate_hz
     rows = {name: (timing, seconds) for name, timing in take_turns(contenders, rounds).items()}
-    step = {"edge-asd int8, default step": _stream(load_embedder(model), normal, calibrations, sound, no_overlap=False)}
+    step = {"edge-asd int8, default step": _stream(load_embedder(model), bundle, sound, no_overlap=False)}
     rows |= {name: (timing, contract.step_s) for name, timing in take_turns(step, rounds).items()}
     front_end = LogMel(spec, padded=False)
     one_step = sound[: contract.step_frames * spec.hop_samples]
@@ -122,14 +115,14 @@ def measure(rounds: int) -> dict[str, object]:
     }
 
 
-def _stream(embedder, normal: NormalSound, calibrations: Sequence[Calibration], sound: np.ndarray, *, no_overlap: bool):
+def _stream(embedder: Embedder, bundle: Bundle, sound: np.ndarray, *, no_overlap: bool):
     """A call that feeds one step of a stream to a Detector, as `edge-asd run` does."""
     import dataclasses
 
     contract = embedder.contract
     if no_overlap:
         embedder.contract = contract = dataclasses.replace(contract, step_frames=contract.window_frames)
-    detector = Detector(embedder, normal, calibrations)
+    detector = Detector(embedder, bundle.normal, bundle.live_calibrations)
     step = contract.step_frames * contract.features.hop_samples
     position = 0
 

@@ -49,7 +49,7 @@ def _lower_tail(z: float, shape: float) -> float:
     """P(X <= z) at scale 1 by its series, for z < shape + 1 (Abramowitz and Stegun 6.5.29)."""
     term = total = 1.0 / shape
     n = shape
-    while abs(term) > 1e-15 * abs(total):
+    while term > 1e-13 * total:  # all terms are positive
         n += 1.0
         term *= z / n
         total += term

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -32,7 +31,6 @@ def quantised(network: bytes, calibration: np.ndarray, settings: QuantiseSetting
 
     if not len(calibration) or not np.isfinite(calibration).all() or np.ptp(calibration) == 0.0:
         raise DataError("the calibration windows are empty, silent or not finite", remedy="calibrate on machine sound")
-    logging.getLogger().setLevel(max(logging.getLogger().level, logging.ERROR))
     with tempfile.TemporaryDirectory() as folder:
         source, prepared, target = (Path(folder) / name for name in ("source.onnx", "prepared.onnx", "target.onnx"))
         source.write_bytes(network)
