@@ -7,7 +7,6 @@ from typing import Protocol
 import numpy as np
 
 from edge_asd.contract import ModelContract
-from edge_asd.model_package import Model
 
 
 class Embedder(Protocol):
@@ -17,13 +16,6 @@ class Embedder(Protocol):
 
     def embed(self, windows: np.ndarray) -> np.ndarray:
         """Log-mel windows float32 [n, window_frames, n_mels] in dB -> embeddings float32 [n, embedding_size]."""
-
-
-def load_embedder(model: Model, threads: int = 1) -> Embedder:
-    """Start the runtime for `model`. Raises UnavailableError without a runtime, DataError for a network it refuses."""
-    from edge_asd.inference.onnx import OnnxEmbedder
-
-    return OnnxEmbedder(model.network, model.contract, threads)
 
 
 def normalised(windows: np.ndarray, contract: ModelContract) -> np.ndarray:
