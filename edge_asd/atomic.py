@@ -15,10 +15,13 @@ def write_atomically(path: Path, data: bytes) -> None:
 
     A symbolic link is followed: what it points to is replaced, the link stays.
 
-    Raises MissingInputError where the directory does not exist, StorageError where writing fails; in both cases
-    nothing new is left behind and an older file at `path` is untouched.
+    Raises MissingInputError where the directory does not exist, StorageError where `path` is a device or pipe (root
+    would replace /dev/null by a file) or writing fails; nothing new is left behind then and an older file at `path` is
+    untouched.
     """
     path = Path(path).resolve()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise StorageError(f"{path}: a device or pipe, not a file", remedy="choose another name")
     if not path.parent.is_dir():
         raise MissingInputError(f"{path}: the directory {path.parent} does not exist", remedy="make it first")
     temporary: str | None = None

@@ -52,6 +52,13 @@ def test_a_directory_in_the_way_is_a_storage_error(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["fan.asd"]
 
 
+def test_a_device_or_pipe_is_never_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fan.asd")
+    with pytest.raises(StorageError, match="a device or pipe, not a file"):
+        write_atomically(tmp_path / "fan.asd", b"x")
+    assert (tmp_path / "fan.asd").is_fifo()
+
+
 def test_a_refused_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "fan.asd"
     done = subprocess.run([sys.executable, "-c", WRITER, path, "limited"], capture_output=True, text=True)

@@ -106,6 +106,8 @@ def check_output(path: Path, *, force: bool) -> None:
     """Refuse, before minutes of listening, a bundle that could not be written afterwards."""
     if path.is_dir():
         raise UsageError(f"{path} is a directory", remedy="give --out a file name")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{path} is a device or pipe", remedy="give --out a file name")
     if path.exists() and not force:
         raise UsageError(f"{path} exists", remedy="choose another --out, or replace it with --force")
     if not path.parent.is_dir():

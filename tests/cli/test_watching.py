@@ -119,6 +119,13 @@ def test_enroll_looks_where_it_will_write_before_it_listens(
     assert "is a directory" in capsys.readouterr().err
 
 
+def test_enroll_never_replaces_a_device_or_pipe(room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "fan.asd")
+    assert enrol(room, tmp_path / "fan.asd", str(room / "normal"), "--force") == 2
+    assert "is a device or pipe; give --out a file name" in capsys.readouterr().err
+    assert (tmp_path / "fan.asd").is_fifo()
+
+
 def test_score_gives_a_line_a_clip(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     clips = [str(room / "well.wav"), str(room / "ill.wav")]
     assert main(["score", "--bundle", str(room / "fan.asd"), *clips]) == 0
