@@ -14,6 +14,8 @@ from edge_asd.audio.dcblock import DcBlock
 from edge_asd.errors import DataError, UnavailableError
 
 RESAMPLER_QUALITY = "HQ"
+LARGEST_SAMPLE = 1e6
+"""120 dB above full scale. Floats can hold more, but no sound has it, and power spectra would overflow to NaN."""
 
 
 def pcm_to_float32(pcm: np.ndarray) -> np.ndarray:
@@ -112,15 +114,19 @@ def choose_channel(channel: int | None, channels: int) -> tuple[int, str]:
     return channel or 0, ""
 
 
-def check_finite(samples: np.ndarray, position: int, rate_hz: int, name: str) -> None:
-    """Raise DataError naming the first sample of [n, channels] that is not a finite number.
+def check_samples(samples: np.ndarray, position: int, rate_hz: int, name: str) -> None:
+    """Raise DataError naming the first sample of [n, channels] that is not a finite number, or beyond all sound.
 
     position: of the first sample in the stream called `name`.
     """
-    finite = np.isfinite(samples)
-    if not finite.all():
-        bad = position + int(np.flatnonzero(~finite.all(axis=1))[0])
-        raise DataError(f"{name}: sample {bad} ({bad / rate_hz:.3f} s) is not a finite number")
+    fits = np.abs(samples) <= LARGEST_SAMPLE  # False for NaN
+    if not fits.all():
+        row = int(np.flatnonzero(~fits.all(axis=1))[0])
+        value = samples[row][~fits[row]][0]
+        where = f"{name}: sample {position + row} ({(position + row) / rate_hz:.3f} s)"
+        if not np.isfinite(value):
+            raise DataError(f"{where} is not a finite number")
+        raise DataError(f"{where} is {value:.3g}, full scale is 1", remedy="this is no sound; record it again")
 
 
 def output_samples(n_in: int, rate_in_hz: int, rate_out_hz: int) -> int:

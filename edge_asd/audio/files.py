@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_asd.audio.block import AudioBlock
-from edge_asd.audio.condition import Conditioner, check_finite
+from edge_asd.audio.condition import Conditioner, check_samples
 from edge_asd.audio.header import container_bytes, read_wav_header
 from edge_asd.audio.pacing import BLOCK_S, FAST_BLOCK_S, Pacer
 from edge_asd.errors import DataError, MissingInputError, StorageError, UnavailableError
@@ -27,7 +27,7 @@ def read_clip(path: str | os.PathLike[str], rate_hz: int, channel: int | None = 
     """A whole clip, conditioned: float32 mono [n] at `rate_hz`.
 
     Raises MissingInputError when it is not there, DataError when it is empty, truncated, shorter than 0.1 s, not
-    audio, or holds a sample that is not a finite number.
+    audio, or holds a sample that is no finite number of a sensible size.
     """
     with _SoundFile(Path(path)) as sound:
         conditioner = Conditioner(sound.rate_hz, rate_hz, channel=channel)
@@ -148,7 +148,7 @@ class _SoundFile:
             raise DataError(f"{path}: holds {count}", remedy=f"at least {MIN_CLIP_S} s of sound is needed")
 
     def raw_blocks(self, block_s: float) -> Iterator[np.ndarray]:
-        """float32 [n, channels], checked to be finite; DataError where the file breaks off."""
+        """float32 [n, channels], every sample checked; DataError where the file breaks off."""
         soundfile = _import_soundfile()
         position, size = 0, max(1, round(block_s * self.rate_hz))
         while True:
@@ -156,7 +156,7 @@ class _SoundFile:
                 raw = self._file.read(size, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 raise self._broken_off(position, _reason(error)) from error
-            check_finite(raw, position, self.rate_hz, str(self.path))
+            check_samples(raw, position, self.rate_hz, str(self.path))
             position += len(raw)
             if len(raw):
                 yield raw

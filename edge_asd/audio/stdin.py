@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from edge_asd.audio.block import AudioBlock
-from edge_asd.audio.condition import Conditioner, check_finite, pcm_to_float32
+from edge_asd.audio.condition import Conditioner, check_samples, pcm_to_float32
 from edge_asd.audio.header import IEEE_FLOAT, PCM, read_wav_header
 from edge_asd.audio.pacing import BLOCK_S, FAST_BLOCK_S, Pacer
 from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
@@ -80,7 +80,7 @@ class StdinSource:
     def blocks(self) -> Iterator[AudioBlock]:
         """Blocks to the end of the input.
 
-        Raises DataError when there is no sound at all, a WAV stream ends early, or a sample is not a finite number.
+        Raises DataError when there is no sound at all, a WAV stream ends early, or a sample is no sound.
         """
         yield from self._pacer.blocks(self._conditioned(), self._pipe.had_to_wait)
 
@@ -100,7 +100,7 @@ class StdinSource:
             frames = len(data) // frame_bytes
             if frames:
                 raw = decode_pcm(data[: frames * frame_bytes], channels, pcm_format)
-                check_finite(raw, position, rate_hz, NAME)
+                check_samples(raw, position, rate_hz, NAME)
                 yield conditioner.push(raw)
             position += frames
             if len(data) < min(block_bytes, left):

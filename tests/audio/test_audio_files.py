@@ -110,6 +110,14 @@ def test_a_sample_that_is_no_number_is_named_by_its_place(tmp_path: Path, bad: f
         read_clip(path, RATE_HZ)
 
 
+def test_a_sample_beyond_all_sound_is_refused_before_it_overflows(tmp_path: Path) -> None:
+    samples = sound(40000, 2)
+    samples[30001, 1] = -1e20
+    path = write(tmp_path / "bad.wav", samples, subtype="FLOAT")
+    with pytest.raises(DataError, match=r"sample 30001 \(1\.875 s\) is -1e\+20, full scale is 1; this is no sound"):
+        read_clip(path, RATE_HZ)
+
+
 @pytest.mark.parametrize(
     "content, error, word",
     [
