@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_asd import __version__
@@ -28,6 +30,7 @@ INTERRUPTED, PIPE_CLOSED, SOFTWARE_FAULT = 130, 141, 70
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own); give the exit code. Never ends with a traceback."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _mend_streams()
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -55,6 +58,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return SOFTWARE_FAULT
+
+
+def _mend_streams() -> None:
+    """Make output that cannot fail for its own sake: for a name that is not text, and for a stream that is closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # started with >&-
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (as long as the process)
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(words: list[str]) -> int:

@@ -142,6 +142,27 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_stream_that_is_closed_is_no_fault(closed: int, tmp_path: Path) -> None:
+    config = tmp_path / "fan.yaml"
+    config.write_text("")
+    command = f'"$0" -m edge_asd config check "$1" {closed}>&-'
+    done = subprocess.run(["sh", "-c", command, sys.executable, config], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout == (
+        "" if closed == 1 else f"{config}: right, 0 of 18 settings given, the others at their defaults\n"
+    )
+
+
+def test_a_name_that_is_not_text_is_shown_escaped(tmp_path: Path) -> None:
+    config = os.fsencode(tmp_path) + b"/f\xffn.yaml"
+    Path(os.fsdecode(config)).write_text("")
+    done = subprocess.run([sys.executable, "-m", "edge_asd", "config", "check", config], capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert b"f\\udcffn.yaml: right" in done.stdout
+
+
 @pytest.fixture
 def plugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another package that brings the commands `train`, and a `score` that must not win."""
