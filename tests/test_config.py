@@ -123,6 +123,11 @@ def test_a_file_that_is_no_config_is_refused_in_one_line(tmp_path: Path, text: b
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_without_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="/dev/zero: over 1000000 bytes; this is not a config file"):
+        load_config("/dev/zero", environment={})
+
+
 def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
     assert load_config(written(tmp_path, "# nothing\n"), environment={}).config == Config()
 

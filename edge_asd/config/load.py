@@ -136,12 +136,13 @@ def _from_file(path: Path, values: dict[str, Any], origins: dict[str, str]) -> N
 
 def _text(path: Path) -> str:
     try:
-        data = path.read_bytes() if path.stat().st_size <= MAX_FILE_BYTES else None
+        with path.open("rb") as file:  # never more than that: /dev/zero has no end and no size
+            data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError as error:
         raise MissingInputError(f"{path}: no such config file") from error
     except OSError as error:
         raise StorageError(f"{path}: cannot read: {error.strerror}") from error
-    if data is None:
+    if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{path}: over {MAX_FILE_BYTES} bytes", remedy="this is not a config file")
     try:
         return data.decode("utf-8-sig")
