@@ -98,10 +98,12 @@ def run(args: argparse.Namespace) -> int:
     said = _say_note(source, "")
     summary = _watched(live, sinks, stop)
     _say_note(source, said)
-    if not summary.windows and summary.reason == "ended":
+    if not summary.windows and summary.reason in ("ended", "duration"):
         raise DataError(
             f"{source.name}: {summary.sound_s:.2f} s of sound, a window needs {bundle.contract.window_s:.2f} s",
-            remedy="score short clips with edge-asd score",
+            remedy="give a longer --duration"
+            if summary.reason == "duration"
+            else "score short clips with edge-asd score",
         )
     return 0
 

@@ -223,6 +223,14 @@ def test_a_duration_ends_the_run(room: Path, capsys: pytest.CaptureFixture[str])
     assert (summary["reason"], summary["sound_s"]) == ("duration", 2.5)
 
 
+def test_a_duration_shorter_than_a_window_is_not_taken_for_success(
+    room: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--input", str(room / "well.wav"), "--fast", "--duration", "100ms"]
+    assert main(["run", "--bundle", str(room / "fan.asd"), *words]) == 65
+    assert "a window needs 0.54 s; give a longer --duration" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_run_with_a_summary(room: Path, number: int) -> None:
     command = [sys.executable, "-m", "edge_asd", "run", "--bundle", str(room / "fan.asd"), "--json"]
