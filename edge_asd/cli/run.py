@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import shutil
@@ -156,12 +157,11 @@ def _live_run(
 def _watched(live: Any, sinks: list[Sink], stop: threading.Event) -> Any:
     from edge_asd.monitor.live import stop_on_signals
 
-    try:
+    with contextlib.ExitStack() as closing:  # closes every sink, also when one of them fails to
+        for sink in sinks:
+            closing.callback(sink.close)
         with stop_on_signals(stop):
             return live.run()
-    finally:
-        for sink in sinks:
-            sink.close()
 
 
 def open_sinks(config: Config) -> list[Sink]:
