@@ -125,6 +125,10 @@ class _SoundFile:
             raise DataError(f"{path}: is a directory, not a sound file")
         if not path.exists():
             raise MissingInputError(f"{path}: no such file")
+        if not path.is_file():
+            raise DataError(
+                f"{path}: a device or pipe, not a sound file", remedy="pipe it into `edge-asd run --input -`"
+            )
         soundfile = _import_soundfile()
         try:
             size = path.stat().st_size

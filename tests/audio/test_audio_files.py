@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
@@ -151,6 +152,12 @@ def test_one_sample_a_directory_and_a_missing_channel_are_refused(tmp_path: Path
         with pytest.raises(DataError, match="channel 2 is not there"):
             use()
     assert "2 channels" in FileSource(stereo, RATE_HZ).note
+
+
+def test_a_pipe_is_not_taken_for_an_empty_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    with pytest.raises(DataError, match="a device or pipe, not a sound file; pipe it into `edge-asd run --input -`"):
+        read_clip(tmp_path / "pipe.wav", RATE_HZ)
 
 
 def test_clips_are_found_below_directories_in_order(tmp_path: Path) -> None:
