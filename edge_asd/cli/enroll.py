@@ -9,9 +9,9 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, note, printed_config
+from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command
-from edge_asd.cli.progress import Progress
+from edge_asd.cli.progress import Progress, note
 from edge_asd.errors import MissingInputError, StorageError, UsageError
 
 if TYPE_CHECKING:

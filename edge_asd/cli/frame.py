@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_asd import __version__
 from edge_asd.cli.parsing import EXIT_CODES, Parser
+from edge_asd.cli.progress import note
 from edge_asd.config.nearest import nearest
 from edge_asd.errors import EdgeAsdError, MissingInputError, StorageError, UsageError
 
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
     except KeyboardInterrupt:
-        print("edge-asd: interrupted", file=sys.stderr)
+        note("interrupted")
         return INTERRUPTED
     except EdgeAsdError as error:
         return _report(error)
@@ -52,10 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _debugging():
             traceback.print_exc()
         where = " ".join(str(error).split()) or "no details"
-        print(
-            f"edge-asd: fault in edge-asd itself: {type(error).__name__}: {where}; "
-            "run again with EDGE_ASD_DEBUG=1 for the traceback and report it",
-            file=sys.stderr,
+        note(
+            f"fault in edge-asd itself: {type(error).__name__}: {where}; "
+            "run again with EDGE_ASD_DEBUG=1 for the traceback and report it"
         )
         return SOFTWARE_FAULT
 
@@ -129,7 +129,7 @@ def _mapped(error: OSError) -> EdgeAsdError:
 def _report(error: EdgeAsdError) -> int:
     if _debugging():
         traceback.print_exc()
-    print(f"edge-asd: {error}", file=sys.stderr)
+    note(error)
     return error.exit_code
 
 

@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 from edge_asd.cli.parsing import Parser
 from edge_asd.config import Flag, LoadedConfig, as_yaml, load_config
@@ -80,8 +79,3 @@ def printed_config(args: argparse.Namespace, loaded: LoadedConfig) -> bool:
     if args.print_config:
         sys.stdout.write(as_yaml(loaded))
     return bool(args.print_config)
-
-
-def note(message: Any) -> None:
-    """A line for a person, on stderr."""
-    print(f"edge-asd: {message}", file=sys.stderr, flush=True)

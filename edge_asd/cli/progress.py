@@ -1,16 +1,32 @@
-"""Progress on stderr: one moving line in a terminal, now and then a line of its own elsewhere."""
+"""Words for a person on stderr. A stderr that breaks (full disk, terminal gone) costs words, never the work."""
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TextIO
+from typing import Any, TextIO
 
 STEPS_WITHOUT_TERMINAL = 4
 """Lines printed on the way where a line cannot move."""
 
 
+def tell(text: str, stream: TextIO) -> None:
+    """Write to `stream` at once; when it cannot be written, let this and all that follows fall silent."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError:
+        # What is still buffered must not fail again, here or when Python closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def note(message: Any) -> None:
+    """A line for a person, on stderr."""
+    tell(f"edge-asd: {message}\n", sys.stderr)
+
+
 class Progress:
-    """Tells how far a piece of work has come.
+    """Tells how far a piece of work has come: one moving line in a terminal, now and then a line of its own elsewhere.
 
     total: where it ends, in any unit.
     stream: where to tell it; None: this process's stderr.
@@ -27,16 +43,14 @@ class Progress:
         """`done` of `total` is done; `text` says so in words."""
         share = min(1.0, done / self._total) if self._total else 1.0
         if self._moving:
-            self._stream.write(f"\r\x1b[2K{100 * share:3.0f} %  {text}")
+            tell(f"\r\x1b[2K{100 * share:3.0f} %  {text}", self._stream)
             self._drawn = True
         elif int(share * STEPS_WITHOUT_TERMINAL) > self._steps:
             self._steps = int(share * STEPS_WITHOUT_TERMINAL)
-            self._stream.write(f"{100 * share:3.0f} %  {text}\n")
-        self._stream.flush()
+            tell(f"{100 * share:3.0f} %  {text}\n", self._stream)
 
     def end(self) -> None:
         """Leave the line to others; safe to call twice."""
         if self._drawn:
-            self._stream.write("\r\x1b[2K")
-            self._stream.flush()
+            tell("\r\x1b[2K", self._stream)
         self._drawn = False

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_asd.cli.bundles import bundle_path
-from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, note, printed_config
+from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command
+from edge_asd.cli.progress import note
 from edge_asd.errors import DataError, UsageError
 
 if TYPE_CHECKING:

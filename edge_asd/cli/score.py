@@ -7,8 +7,9 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from edge_asd.cli.options import add_settings, loaded_config, note
+from edge_asd.cli.options import add_settings, loaded_config
 from edge_asd.cli.parsing import Subparsers, new_command
+from edge_asd.cli.progress import note
 
 if TYPE_CHECKING:
     from pathlib import Path

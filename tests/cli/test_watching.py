@@ -123,6 +123,16 @@ def test_enroll_looks_where_it_will_write_before_it_listens(
     assert "is a directory" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here")
+def test_enroll_survives_a_stderr_that_cannot_be_written(room: Path, tmp_path: Path) -> None:
+    words = ["enroll", "--model", room / "tiny", "--precision", "fp32", "--out", tmp_path / "fan.asd", room / "normal"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "edge_asd", *words], stdout=subprocess.PIPE, stderr=full)
+    assert done.returncode == 0
+    assert b"80 s of normal sound" in done.stdout
+    load_bundle(tmp_path / "fan.asd")
+
+
 def test_enroll_never_replaces_a_device_or_pipe(room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(tmp_path / "fan.asd")
     assert enrol(room, tmp_path / "fan.asd", str(room / "normal"), "--force") == 2
