@@ -36,7 +36,7 @@ def quantised(network: bytes, calibration: np.ndarray, settings: QuantiseSetting
         source.write_bytes(network)
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         convolutions = [node.name for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
-        floats = [*convolutions[:1]] * settings.float_first + [*convolutions[-1:]] * settings.float_last
+        floats = convolutions[: settings.float_first] + convolutions[len(convolutions) - settings.float_last :]
         quantize_static(
             str(prepared),
             str(target),

@@ -90,12 +90,12 @@ class QuantiseSettings:
     """Static int8.
 
     calibration_windows: generated windows the activation ranges are measured on.
-    float_first, float_last: leave the first or the last convolution in float.
+    float_first, float_last: how many convolutions from the input and from the output stay in float.
     """
 
     calibration_windows: int = 512
-    float_first: bool = False
-    float_last: bool = False
+    float_first: int = 0
+    float_last: int = 0
 
 
 @dataclass(frozen=True)

@@ -89,10 +89,10 @@ def test_weights_keep_to_seven_bits(network, windows):
     assert weights and all(np.abs(w.astype(int)).max() <= 64 for w in weights)
 
 
-def test_first_and_last_convolution_can_stay_float(network, windows):
-    int8 = quantised(network, windows, QuantiseSettings(float_first=True, float_last=True))
+def test_first_and_last_convolutions_can_stay_float(network, windows):
+    int8 = quantised(network, windows, QuantiseSettings(float_first=1, float_last=2))
     integer, convolutions = integer_convolutions(int8)
-    assert integer == convolutions - 2
+    assert integer == convolutions - 3
 
 
 @pytest.mark.parametrize("level", [0.0, np.nan])
@@ -119,13 +119,14 @@ def test_the_shipped_package_is_whole_small_and_integer():
     assert int8.contract == fp32.contract
     assert (int8.contract.window_frames, int8.contract.features.n_mels, int8.contract.embedding_size) == (64, 128, 128)
     assert len(int8.network) <= 1_000_000
+    floats = int8.provenance["recipe"]["quantise"]
     integer, convolutions = integer_convolutions(int8.network)
-    assert integer >= convolutions - 2
+    assert integer == convolutions - floats["float_first"] - floats["float_last"] > 0.8 * convolutions
     assert integer_convolutions(fp32.network)[0] == 0
     rng = np.random.default_rng(3)
     coloured = np.cumsum(rng.normal(0, 2, (32, 1, 128)), axis=2) + rng.normal(-40, 5, (32, 64, 128))
     cosines = embedding_cosines(int8.contract, fp32.network, int8.network, coloured.astype(np.float32))
-    assert cosines.mean() > 0.97
+    assert cosines.mean() > 0.995
 
 
 def test_the_shipped_package_says_how_it_was_made():

@@ -35,7 +35,7 @@ def test_unknown_key_names_the_nearest_known_one(tmp_path):
         ("seed: 1\n", "'name' is missing"),
         ("name: x\nseed: one\n", "'one' is not of type int"),
         ("name: x\nseed: true\n", "True is not of type int"),
-        ("name: x\nquantise: {float_first: 1}\n", "1 is not of type bool"),
+        ("name: x\nquantise: {float_first: 1.5}\n", "1.5 is not of type int"),
         ("name: x\ndata: {noise_snr_db: [5, 1]}\n", r"\[5, 1\] is not \[lowest, highest\]"),
         ("name: x\ntrain: 5\n", "expected keys and values, found int"),
         ("name: x\ncontract: {short_clip: loop}\n", "'loop' is neither"),
