@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
-from edge_asd.cli.parsing import Subparsers, duration_s, new_command
+from edge_asd.cli.parsing import Subparsers, duration_s, new_command, percentile
 from edge_asd.cli.progress import Progress, note
 from edge_asd.errors import MissingInputError, StorageError, UsageError
 
@@ -54,10 +54,10 @@ def add_parser(subparsers: Subparsers) -> None:
     add_settings(parser, "audio.channel", "audio.rate", "model.package", "model.precision")
     add_settings(parser, "detector.step_s", "detector.smoothing_s")
     parser.add_argument(
-        "--percentile", type=_percentile, metavar="P", help="share of normal clips, in %%, meant to stay quiet (95)"
+        "--percentile", type=percentile, metavar="P", help="share of normal clips, in %%, meant to stay quiet (95)"
     )
     parser.add_argument(
-        "--live-percentile", type=_percentile, metavar="P", help="the same of a stream's scores, in %% (99.9)"
+        "--live-percentile", type=percentile, metavar="P", help="the same of a stream's scores, in %% (99.9)"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_config_flags(parser)
@@ -134,16 +134,6 @@ def as_words(bundle: Bundle, path: Path) -> str:
         f"{live.threshold:.4f} live ({live.percentile:g} %, {live.method}), "
         f"{clip.threshold:.4f} for clips ({clip.percentile:g} %, {clip.method})"
     )
-
-
-def _percentile(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 50 <= value < 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is no percentile; give a number of at least 50 and below 100")
-    return value
 
 
 def _take_clips(enrolment: Enrolment, paths: list[str], config: Config) -> str:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_asd.cli.parsing import Subparsers, new_command
+from edge_asd.cli.parsing import Subparsers, new_command, percentile
 from edge_asd.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--model", type=Path, metavar="DIR", help="model package (default: the one that ships)")
     parser.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="of the network (int8)")
     parser.add_argument(
-        "--percentile", type=float, default=95.0, help="share of normal clips, %%, meant to stay quiet (95)"
+        "--percentile", type=percentile, default=95.0, help="share of normal clips, %%, meant to stay quiet (95)"
     )
     parser.add_argument("--json", action="store_true", help='print {"cases": [...], "mean": {...}} instead of a table')
 

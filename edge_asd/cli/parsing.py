@@ -68,3 +68,14 @@ def duration_s(text: str) -> float:
     if not 0 < total < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is no time at all; give more than 0")
     return total
+
+
+def percentile(text: str) -> float:
+    """A percentile a threshold can be set at: at least 50, below 100. Raises argparse.ArgumentTypeError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 50 <= value < 100:
+        raise argparse.ArgumentTypeError(f"{text!r} is no percentile; give a number of at least 50 and below 100")
+    return value

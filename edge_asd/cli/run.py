@@ -122,9 +122,10 @@ def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> in
     from edge_asd.monitor import demo
     from edge_asd.monitor.records import SourceRecord
 
-    for name in ("input", "duration"):
+    for name in ("input", "duration", "audio.device", "model.bundle"):
         if getattr(args, name) is not None:
-            raise UsageError(f"--demo brings its own sound and ends by itself, --{name} has no place there")
+            flag = name.split(".")[-1]
+            raise UsageError(f"--demo brings its own machine and ends by itself, --{flag} has no place there")
     if config.output.format == "auto":
         config = dataclasses.replace(config, output=dataclasses.replace(config.output, format="meter"))
     sinks = open_sinks(config)

@@ -71,7 +71,11 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--duration", "soon"], "'soon' is no duration"),
         (["enroll", "x.wav"], "--out"),
         (["enroll", "x.wav", "--out", "y.asd", "--percentile", "20"], "'20' is no percentile"),
+        (["evaluate", "x.csv", "--percentile", "200"], "'200' is no percentile"),
         (["config"], "ACTION"),
+        (["run", "--demo", "--duration", "5s"], "--duration has no place there"),
+        (["run", "--demo", "--bundle", "fan.asd"], "--bundle has no place there"),
+        (["run", "--demo", "--device", "mic0"], "--device has no place there"),
         (["run", "--channel", "left"], "invalid int value: 'left'"),
     ],
 )
