@@ -38,12 +38,13 @@ def read_clip(path: str | os.PathLike[str], rate_hz: int, channel: int | None = 
 def find_clips(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Clips named by files and directories: files as given, directories with all below them, sorted.
 
+    Hidden files in directories are left out: macOS puts a `._a.wav` that is no sound beside every `a.wav` on a card.
     Raises MissingInputError when a path is not there or a directory holds no clip.
     """
     clips: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in CLIP_SUFFIXES and p.is_file())
+            found = sorted(p for p in path.rglob("[!.]*") if p.suffix.lower() in CLIP_SUFFIXES and p.is_file())
             if not found:
                 kinds = " ".join(CLIP_SUFFIXES)
                 raise MissingInputError(f"{path}: no audio file in this directory", remedy=f"looked for {kinds}")

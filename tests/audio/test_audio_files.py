@@ -161,7 +161,7 @@ def test_a_pipe_is_not_taken_for_an_empty_file(tmp_path: Path) -> None:
 
 
 def test_clips_are_found_below_directories_in_order(tmp_path: Path) -> None:
-    for name in ("b.wav", "a/z.flac", "a/c.WAV", "a/notes.txt"):
+    for name in ("b.wav", "a/z.flac", "a/c.WAV", "a/notes.txt", "a/._z.flac"):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.touch()
