@@ -6,6 +6,7 @@ size and SHA-256. Nothing in it is executed or unpickled.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -35,6 +36,8 @@ _ARRAYS = {
     "enrolment_scores": ("distances", "pieces"),
 }
 """Members that are arrays: what they make up -> its fields."""
+MAX_BUNDLE_BYTES = 256 * 2**20
+"""Larger is no bundle (a device node would otherwise fill the memory)."""
 _MANIFEST = "manifest.json"
 _NETWORK = "model.onnx"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -117,7 +120,9 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
     }
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        file.writestr(zipfile.ZipInfo(_MANIFEST, _EPOCH), json.dumps(manifest, indent=1, allow_nan=False))
+        described = json.dumps(manifest, indent=1, allow_nan=False).encode()
+        file.comment = _seal(described)
+        file.writestr(zipfile.ZipInfo(_MANIFEST, _EPOCH), described)
         for name, data in members.items():
             file.writestr(zipfile.ZipInfo(name, _EPOCH), data)
     write_atomically(Path(path), archive.getvalue())
@@ -130,9 +135,12 @@ def load_bundle(path: Path) -> Bundle:
     """
     path = Path(path)
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BUNDLE_BYTES + 1)
     except FileNotFoundError as error:
         raise MissingInputError(f"{path}: no such bundle", remedy="make one with edge-asd enroll") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: a directory, not a bundle", remedy="name the .asd file") from error
     except OSError as error:
         raise StorageError(f"{path}: cannot read: {error.strerror}") from error
     try:
@@ -140,9 +148,12 @@ def load_bundle(path: Path) -> Bundle:
             if any(info.compress_type != zipfile.ZIP_STORED for info in file.infolist()):
                 raise zipfile.BadZipFile("compressed members, which edge-asd never writes")
             members = {name: file.read(name) for name in file.namelist()}
+            seal = file.comment
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:
         raise DataError(f"{path}: damaged or not a bundle ({error})", remedy="copy it again or enrol again") from error
     manifest = _manifest(members, path)
+    if seal != _seal(members[_MANIFEST]):
+        raise DataError(f"{path}: the manifest does not match its hash", remedy="copy it again or enrol again")
     for name, entry in manifest["members"].items():
         if name not in members:
             raise DataError(f"{path}: member {name} is missing", remedy="copy the bundle again")
@@ -196,6 +207,11 @@ def _manifest(members: dict[str, bytes], path: Path) -> dict[str, Any]:
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise DataError(f"{path}: the manifest lists no members")
     return manifest
+
+
+def _seal(manifest: bytes) -> bytes:
+    """The archive's comment: the hash of the one member that no manifest entry covers."""
+    return b"manifest sha256 " + hashlib.sha256(manifest).hexdigest().encode()
 
 
 def _array_member(owner: str, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,15 +37,19 @@ class ClipScore:
     n_windows: int
 
 
-def read_frames(path: Path, spec: LogMelSpec, channel: int | None = None) -> np.ndarray:
+def read_frames(
+    path: Path, spec: LogMelSpec, channel: int | None = None, *, on_note: Callable[[str], None] = lambda note: None
+) -> np.ndarray:
     """A clip as log-mel frames float32 [n, n_mels] in dB, from audio or from a `.npy` dump of frames.
+
+    on_note: as in `edge_asd.audio.files.read_clip`.
 
     Raises MissingInputError, DataError.
     """
     path = Path(path)
     if path.suffix.lower() == LOG_MEL_SUFFIX:
         return _read_dump(path, spec)
-    return log_mel(read_clip(path, spec.rate_hz, channel), spec)
+    return log_mel(read_clip(path, spec.rate_hz, channel, on_note=on_note), spec)
 
 
 def _read_dump(path: Path, spec: LogMelSpec) -> np.ndarray:

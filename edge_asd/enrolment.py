@@ -6,6 +6,7 @@ into pieces of that length: one long recording and a directory of ten-second cli
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,19 @@ class Enrolment:
         """Seconds of sound taken so far."""
         return self._seconds
 
-    def add_clip(self, path: Path, channel: int | None = None, group: str | None = None) -> None:
+    def add_clip(
+        self,
+        path: Path,
+        channel: int | None = None,
+        group: str | None = None,
+        on_note: Callable[[str], None] = lambda note: None,
+    ) -> None:
         """Take one recording from disk, sound or a dump of log-mel frames; see `add_samples` and `add_frames`."""
         features = self.model.contract.features
         if path.suffix.lower() == LOG_MEL_SUFFIX:
             self.add_frames(read_frames(path, features), str(path), group)
         else:
-            self.add_samples(read_clip(path, features.rate_hz, channel), str(path), group)
+            self.add_samples(read_clip(path, features.rate_hz, channel, on_note=on_note), str(path), group)
 
     def add_samples(self, samples: np.ndarray, name: str, group: str | None = None) -> None:
         """Take one recording: float32 mono [n] at the model's rate.

@@ -55,8 +55,9 @@ def explain(spectra_db: np.ndarray, nearest: np.ndarray, bank: SpectrumBank, spe
     edges = mel_edges_hz(spec)
     runs = _runs(np.where(moved, np.sign(change), 0.0))
     runs = [_peak(change, a, b) for a, b in runs]
+    # The largest first: many bands that moved weigh like one that moved more.
+    runs = sorted(runs, key=lambda run: -abs(change[run[0] : run[1]].mean()) * np.sqrt(run[1] - run[0]))[:MAX_BANDS]
     bands = [BandChange(float(edges[a]), float(edges[b + 1]), float(change[a:b].mean())) for a, b in runs]
-    bands = sorted(bands, key=lambda band: -abs(band.change_db) * np.sqrt(band.to_hz - band.from_hz))[:MAX_BANDS]
     if bands:
         return Explanation("; ".join(_words(band) for band in bands), tuple(bands))
     largest = int(np.abs(change).argmax())

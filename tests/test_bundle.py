@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import operator
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from edge_asd.bundle import Bundle, load_bundle, save_bundle
-from edge_asd.errors import DataError, EdgeAsdError, MissingInputError, StorageError
+from edge_asd.errors import DataError, EdgeAsdError, MissingInputError
 from edge_asd.frontend import log_mel
 from edge_asd.model_package import describe_member
 
@@ -51,8 +52,10 @@ def rewritten(path: Path, change: Callable[[dict[str, bytes], dict[str, Any]], N
     change(members, manifest)
     if isinstance(manifest.get("members"), dict):
         manifest["members"] |= {name: describe_member(data) for name, data in members.items()}
+    described = json.dumps(manifest).encode()
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as file:
-        file.writestr("manifest.json", json.dumps(manifest))
+        file.comment = b"manifest sha256 " + hashlib.sha256(described).hexdigest().encode()
+        file.writestr("manifest.json", described)
         for name, data in members.items():
             file.writestr(name, data)
 
@@ -128,9 +131,10 @@ def test_a_missing_member_is_named(saved: Path, name: str) -> None:
 
 def test_a_member_that_is_not_the_recorded_one_is_named(saved: Path) -> None:
     with zipfile.ZipFile(saved) as file:
-        members = {name: file.read(name) for name in file.namelist()}
+        members, comment = {name: file.read(name) for name in file.namelist()}, file.comment
     members["model.onnx"] += b"\0"
     with zipfile.ZipFile(saved, "w") as file:
+        file.comment = comment
         for name, data in members.items():
             file.writestr(name, data)
     with pytest.raises(DataError, match=r"model\.onnx: \d+ bytes that do not match"):
@@ -165,6 +169,24 @@ def test_a_calibration_for_another_number_of_sides_is_refused(saved: Path, use: 
     rewritten(saved, one_sided)
     with pytest.raises(DataError, match="does not fit"):
         load_bundle(saved)
+
+
+def test_a_threshold_changed_behind_the_hash_is_refused(saved: Path) -> None:
+    with zipfile.ZipFile(saved) as file:
+        members, comment = {name: file.read(name) for name in file.namelist()}, file.comment
+    manifest = json.loads(members.pop("manifest.json"))
+    manifest["calibration"]["clip"]["threshold"] = 999.0
+    with zipfile.ZipFile(saved, "w", zipfile.ZIP_STORED) as file:
+        file.comment = comment
+        for name, data in {"manifest.json": json.dumps(manifest).encode(), **members}.items():
+            file.writestr(name, data)
+    with pytest.raises(DataError, match="manifest does not match its hash"):
+        load_bundle(saved)
+
+
+def test_an_endless_file_is_refused() -> None:
+    with pytest.raises(DataError, match="damaged or not a bundle"):
+        load_bundle(Path("/dev/zero"))
 
 
 def test_a_bundle_without_live_calibrations_is_refused(saved: Path) -> None:
@@ -262,7 +284,7 @@ def test_a_missing_bundle_and_a_directory(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match="edge-asd enroll") as missing:
         load_bundle(tmp_path / "fan.asd")
     assert missing.value.exit_code == 66
-    with pytest.raises(StorageError):
+    with pytest.raises(DataError, match="a directory, not a bundle"):
         load_bundle(tmp_path)
 
 

@@ -23,8 +23,16 @@ MIN_CLIP_S = 0.1
 """Less than two frames of the usual front end: a click, not a machine."""
 
 
-def read_clip(path: str | os.PathLike[str], rate_hz: int, channel: int | None = None) -> np.ndarray:
+def read_clip(
+    path: str | os.PathLike[str],
+    rate_hz: int,
+    channel: int | None = None,
+    *,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> np.ndarray:
     """A whole clip, conditioned: float32 mono [n] at `rate_hz`.
+
+    on_note: told what was chosen for the user (a channel of several), in words.
 
     Raises MissingInputError when it is not there, DataError when it is empty, truncated, shorter than 0.1 s, not
     audio, or holds a sample that is no finite number of a sensible size.
@@ -32,6 +40,8 @@ def read_clip(path: str | os.PathLike[str], rate_hz: int, channel: int | None = 
     with _SoundFile(Path(path)) as sound:
         conditioner = Conditioner(sound.rate_hz, rate_hz, channel=channel)
         pieces = [_condition(conditioner, raw, sound.path) for raw in sound.raw_blocks(FAST_BLOCK_S)]
+        if conditioner.note:
+            on_note(conditioner.note)
         return np.concatenate([*pieces, conditioner.flush()])
 
 

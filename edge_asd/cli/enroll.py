@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command, percentile
-from edge_asd.cli.progress import Progress, note
-from edge_asd.errors import MissingInputError, StorageError, UsageError
+from edge_asd.cli.progress import Once, Progress, note
+from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from edge_asd.audio.microphone import SourceEvent
@@ -139,14 +139,27 @@ def as_words(bundle: Bundle, path: Path) -> str:
 def _take_clips(enrolment: Enrolment, paths: list[str], config: Config) -> str:
     from edge_asd.audio.files import find_clips
 
-    clips = find_clips(paths)
-    progress = Progress(len(clips))
+    named = find_clips(paths)
+    clips = list({clip.resolve(): clip for clip in named}.values())
+    if len(clips) < len(named):
+        note(f"warning: {len(named) - len(clips)} clips were named twice and count once")
+    progress, say_once, refused = Progress(len(clips)), Once(), []
     try:
         for done, clip in enumerate(clips, 1):
-            enrolment.add_clip(clip, config.audio.channel)
+            try:
+                enrolment.add_clip(clip, config.audio.channel, on_note=say_once)
+            except DataError as error:
+                # All of them are named in one run; enrolling the rest would hide that sound is missing.
+                refused.append(error)
+                progress.end()
+                note(error)
             progress.at(done, f"{done} of {len(clips)} clips, {enrolment.seconds:.0f} s of sound")
     finally:
         progress.end()
+    if len(refused) > 1:
+        raise DataError(f"{len(refused)} of {len(clips)} clips cannot be enrolled", remedy="leave them out")
+    if refused:
+        raise refused[0]
     return f"{len(clips)} clips"
 
 
@@ -163,12 +176,25 @@ def _listen(enrolment: Enrolment, config: Config, wanted_s: float, *, wait: bool
         note(f"{event.kind}: {event.detail}")
 
     source = open_microphone(config.audio, rate_hz, wait=wait, stop=threading.Event(), on_event=on_event)
+    blocks, least_s, skipped_s = source.blocks(), enrolment.model.contract.window_s, 0.0
     try:
-        for stretch in stretches(source.blocks(), rate_hz, wanted_s, enrolment.model.contract.window_s):
-            enrolment.add_samples(stretch, source.name)
-            progress.at(
-                enrolment.seconds, f"{enrolment.seconds:.0f} of {wanted_s:.0f} s heard, {level_dbfs(stretch):.0f} dBFS"
-            )
+        # A slammed door must not cost ten minutes: a bad stretch is left out and more is listened to in its place.
+        while (missing_s := wanted_s - enrolment.seconds) >= least_s:
+            heard_any = False
+            for stretch in stretches(blocks, rate_hz, missing_s, least_s):
+                heard_any = True
+                heard = f"{level_dbfs(stretch):.0f} dBFS"
+                try:
+                    enrolment.add_samples(stretch, source.name)
+                except DataError as error:
+                    skipped_s += stretch.size / rate_hz
+                    if skipped_s >= wanted_s:
+                        raise
+                    progress.end()
+                    note(f"{error.message}: {stretch.size / rate_hz:.0f} s left out")
+                progress.at(enrolment.seconds, f"{enrolment.seconds:.0f} of {wanted_s:.0f} s heard, {heard}")
+            if not heard_any:
+                break  # the source has ended
     finally:
         progress.end()
         source.close()

@@ -25,6 +25,19 @@ def note(message: Any) -> None:
     tell(f"edge-asd: {message}\n", sys.stderr)
 
 
+class Once:
+    """Notes each different message once: what holds for every clip of a directory is said for the first."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def __call__(self, message: str) -> None:
+        """Note the message unless it has been noted."""
+        if message not in self._said:
+            self._said.add(message)
+            note(message)
+
+
 class Progress:
     """Tells how far a piece of work has come: one moving line in a terminal, now and then a line of its own elsewhere.
 

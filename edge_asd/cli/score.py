@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from edge_asd.cli.options import add_settings, loaded_config
 from edge_asd.cli.parsing import Subparsers, new_command
-from edge_asd.cli.progress import note
+from edge_asd.cli.progress import Once, note
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from edge_asd.bundle import Bundle
@@ -50,9 +51,10 @@ def run(args: argparse.Namespace) -> int:
     clips = find_clips(args.paths)
     bundle = load_bundle(path)
     exit_code = 0
+    say_once = Once()
     for clip in clips:
         try:
-            result = scored(clip, bundle, config.audio.channel)
+            result = scored(clip, bundle, config.audio.channel, say_once)
         except EdgeAsdError as error:
             note(error)
             exit_code = exit_code or error.exit_code
@@ -62,12 +64,12 @@ def run(args: argparse.Namespace) -> int:
     return exit_code
 
 
-def scored(clip: Path, bundle: Bundle, channel: int | None) -> dict[str, Any]:
+def scored(clip: Path, bundle: Bundle, channel: int | None, on_note: Callable[[str], None]) -> dict[str, Any]:
     """One clip's result as plain JSON types."""
     from edge_asd.clips import read_frames
     from edge_asd.monitor.records import digits
 
-    score = bundle.score_clip(read_frames(clip, bundle.contract.features, channel))
+    score = bundle.score_clip(read_frames(clip, bundle.contract.features, channel, on_note=on_note))
     threshold = bundle.clip_calibration.threshold
     return {
         "path": str(clip),

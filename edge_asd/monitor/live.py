@@ -59,6 +59,7 @@ class LiveRun:
         self._clock = clock
         self._summary = SummaryRecord()
         self._samples = 0
+        self._last_time = 0.0
         self._loss_told = False
 
     def report(self, event: str, message: str, lost_s: float = 0.0, at: float | None = None) -> None:
@@ -109,6 +110,7 @@ class LiveRun:
         self._samples += block.samples.size
         for score in self._detector.push(self._within_limit(block)):
             self._summary.count(score)
+            self._last_time = score.time
             event = self._alarm.update(score)
             self._write(ScoreRecord.of(score, self._alarm.active_id))
             if event is not None:
@@ -131,7 +133,8 @@ class LiveRun:
         event = self._alarm.finish()
         if event is not None:
             self._tell(event)
-        self._summary.time = self._clock()
+        # Sound that is not played at its own pace is dated ahead of the clock; the summary still comes last.
+        self._summary.time = max(self._clock(), self._last_time)
         self._summary.sound_s = self._samples / self._source.rate_hz
         self._write(self._summary)
 

@@ -1,0 +1,81 @@
+"""`edge-asd enroll` where some of the sound cannot be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from edge_asd.audio.block import AudioBlock
+from edge_asd.bundle import load_bundle
+from edge_asd.cli import main, sources
+
+RATE_HZ = 16000
+
+
+class Listened:
+    """A microphone that hears prepared sound in 0.25-s blocks."""
+
+    name, note, rate_hz = "prepared", "", RATE_HZ
+
+    def __init__(self, samples: np.ndarray) -> None:
+        self._samples = samples
+
+    def blocks(self) -> Iterator[AudioBlock]:
+        for start in range(0, self._samples.size, RATE_HZ // 4):
+            yield AudioBlock(self._samples[start : start + RATE_HZ // 4], start, start / RATE_HZ)
+
+    def close(self) -> None:
+        pass
+
+
+def enrol_from(samples: np.ndarray, out: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(sources, "open_microphone", lambda *args, **kwargs: Listened(samples))
+    return main(["enroll", "--device", "mic0", "--duration", "40s", "--out", str(out)])
+
+
+def test_a_slammed_door_costs_its_stretch_and_is_made_up_for(steady_sound, tmp_path, monkeypatch, capsys) -> None:
+    samples = steady_sound(70.0)
+    samples[12 * RATE_HZ : 13 * RATE_HZ] = 1.0
+    assert enrol_from(samples, tmp_path / "fan.asd", monkeypatch) == 0
+    assert load_bundle(tmp_path / "fan.asd").enrolment["seconds"] == pytest.approx(40.0, abs=0.1)
+    said = capsys.readouterr().err
+    assert "clipped" in said and "10 s left out" in said
+
+
+def test_sound_that_stays_bad_ends_the_enrolment(tmp_path, monkeypatch, capsys) -> None:
+    assert enrol_from(np.ones(RATE_HZ * 100, np.float32), tmp_path / "fan.asd", monkeypatch) == 65
+    assert not (tmp_path / "fan.asd").exists()
+    assert "check the microphone" in capsys.readouterr().err
+
+
+def test_a_source_that_ends_early_ends_the_enrolment_too(steady_sound, tmp_path, monkeypatch) -> None:
+    samples = steady_sound(25.0)
+    samples[:RATE_HZ] = 1.0
+    assert enrol_from(samples, tmp_path / "fan.asd", monkeypatch) == 0
+    assert load_bundle(tmp_path / "fan.asd").enrolment["seconds"] == pytest.approx(15.0, abs=0.1)
+
+
+def test_every_bad_clip_of_a_directory_is_named(steady_sound, tmp_path, capsys) -> None:
+    for i in range(4):
+        sound = steady_sound(6.0, seed=i)
+        soundfile.write(tmp_path / f"{i}.wav", np.ones_like(sound) if i in (1, 3) else sound, RATE_HZ)
+    assert main(["enroll", str(tmp_path), "--out", str(tmp_path / "fan.asd")]) == 65
+    said = capsys.readouterr().err
+    assert "1.wav" in said and "3.wav" in said and "2 of 4 clips cannot be enrolled" in said
+    assert not (tmp_path / "fan.asd").exists()
+
+
+def test_a_clip_named_twice_counts_once_and_a_chosen_channel_is_said_once(steady_sound, tmp_path, capsys) -> None:
+    for i in range(3):
+        stereo = np.stack((steady_sound(8.0, seed=i), steady_sound(8.0, seed=9)), axis=1)
+        soundfile.write(tmp_path / f"{i}.wav", stereo, RATE_HZ)
+    out = tmp_path / "fan.asd"
+    assert main(["enroll", str(tmp_path), str(tmp_path / "1.wav"), "--out", str(out)]) == 0
+    said = capsys.readouterr().err
+    assert "1 clips were named twice" in said
+    assert said.count("listening to channel 0") == 1
+    assert load_bundle(out).enrolment["seconds"] == pytest.approx(24.0, abs=0.1)
