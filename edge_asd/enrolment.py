@@ -54,7 +54,7 @@ class Enrolment:
     model, embedder: the network, and the runtime that will also score.
     clip_percentile, live_percentile: shares of normal sound, in percent, meant to stay below the two thresholds.
     smoothing_s: seconds of sound a stream's score averages.
-    strict: refuse silent and clipped sound; otherwise note it as a warning (for measuring on found data).
+    strict: refuse silent, clipped and too little sound; otherwise only warn (for measuring on found data).
     """
 
     model: Model
@@ -118,7 +118,7 @@ class Enrolment:
 
     def finish(self, provenance: dict[str, Any]) -> Bundle:
         """Fit bank and thresholds. Raises DataError under 10 s of sound; warns under 60 s."""
-        if self._seconds < MIN_ENROLMENT_S - 0.05:
+        if self.strict and self._seconds < MIN_ENROLMENT_S - 0.05:
             raise DataError(
                 f"{self._seconds:.1f} s of normal sound, at least {MIN_ENROLMENT_S:.0f} s are needed",
                 remedy=f"enrol more; {ADVISED_ENROLMENT_S:.0f} s is the least advised, ten minutes are good",

@@ -214,3 +214,9 @@ def test_a_recording_in_a_loop_still_enrols(enrolment, steady_sound) -> None:
     bundle = enrolment.finish({})
     assert np.isfinite(bundle.live_calibrations[-1].threshold)
     assert any("threshold:" in warning for warning in bundle.enrolment["warnings"])
+
+
+def test_measuring_on_found_data_takes_little_sound_with_a_warning(tiny_model, tiny_embedder, steady_sound) -> None:
+    enrolment = Enrolment(tiny_model, tiny_embedder, strict=False)
+    enrolment.add_samples(steady_sound(6.0), "short.wav")
+    assert any("only 6 s of normal sound" in warning for warning in enrolment.finish({}).enrolment["warnings"])

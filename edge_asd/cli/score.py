@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 def scored(clip: Path, bundle: Bundle, channel: int | None, on_note: Callable[[str], None]) -> dict[str, Any]:
     """One clip's result as plain JSON types."""
     from edge_asd.clips import read_frames
-    from edge_asd.monitor.records import digits
+    from edge_asd.formats import digits
 
     score = bundle.score_clip(read_frames(clip, bundle.contract.features, channel, on_note=on_note))
     threshold = bundle.clip_calibration.threshold

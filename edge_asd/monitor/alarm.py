@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge_asd.errors import ConfigError
-from edge_asd.monitor.records import iso_utc
+from edge_asd.formats import iso_utc
 
 if TYPE_CHECKING:
     from edge_asd.detector import WindowScore

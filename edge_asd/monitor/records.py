@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from edge_asd.formats import digits, iso_utc
 
 if TYPE_CHECKING:
     from edge_asd.detector import WindowScore
     from edge_asd.explain import Explanation
     from edge_asd.monitor.alarm import AlarmEvent
-
-
-def iso_utc(seconds: float) -> str:
-    """Unix seconds as `2026-01-31T12:00:00.250Z`, rounded to the millisecond."""
-    milliseconds = round(seconds * 1000)
-    moment = datetime.fromtimestamp(milliseconds // 1000, tz=timezone.utc)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{milliseconds % 1000:03d}Z"
 
 
 @dataclass(frozen=True)
@@ -172,8 +166,3 @@ class SummaryRecord:
 
 
 Record: TypeAlias = ScoreRecord | AlarmRecord | SourceRecord | SummaryRecord
-
-
-def digits(value: float) -> float:
-    """Six significant digits: more is noise, and doubles the size of a log."""
-    return float(f"{float(value):.6g}")

@@ -8,8 +8,9 @@ import numpy as np
 
 from edge_asd.detector import WindowScore
 from edge_asd.explain import BandChange, Explanation
+from edge_asd.formats import iso_utc
 from edge_asd.monitor.alarm import AlarmEvent
-from edge_asd.monitor.records import AlarmRecord, ScoreRecord, SourceRecord, SummaryRecord, iso_utc
+from edge_asd.monitor.records import AlarmRecord, ScoreRecord, SourceRecord, SummaryRecord
 from edge_asd.monitor.sinks import json_line
 
 NOON = 1_767_268_800.0  # 2026-01-01T12:00:00Z
