@@ -36,9 +36,7 @@ def main() -> int:
     embedder = load_embedder(model)
     results = []
     for case in read_cases(args.cases):
-        results.append(
-            evaluate_case(case, model, embedder, percentile=DEFAULT_CLIP_PERCENTILE, progress=lambda *_: None)
-        )
+        results.append(evaluate_case(case, model, embedder, percentile=DEFAULT_CLIP_PERCENTILE))
         print(f"measured {case.name}", file=sys.stderr)
     with args.peers.open(newline="") as file:
         peers: dict[str, dict[str, dict[str, str]]] = {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_asd.cli.parsing import Subparsers, new_command, percentile
+from edge_asd.cli.progress import Progress, note
 from edge_asd.errors import DataError
 
 if TYPE_CHECKING:
@@ -55,11 +56,20 @@ def run(args: argparse.Namespace) -> int:
         raise DataError(f"case {repeated[0]!r} stands in two files", remedy="evaluate them one by one")
     model = load_model(args.model or DEFAULT_PACKAGE, args.precision)
     embedder = load_embedder(model)
+    total = sum(len(case.enrol) + len(case.test) for case in cases)
+    progress, done = Progress(total), 0
+
+    def clip_done() -> None:
+        nonlocal done
+        done += 1
+        progress.at(done, f"{done} of {total} clips")
+
     results = []
     for case in cases:
-        results.append(evaluate_case(case, model, embedder, percentile=args.percentile, progress=_show_progress))
+        results.append(evaluate_case(case, model, embedder, percentile=args.percentile, clip_done=clip_done))
+        progress.end()
         for warning in results[-1].warnings:
-            print(f"{case.name}: {warning}", file=sys.stderr)
+            note(f"{case.name}: {warning}")
         if not args.json:
             if len(results) == 1:
                 print(f"{'case':32} {'AUC':>7} {'pAUC':>7} {'FAR':>7}  enrol normal anomaly")
@@ -81,10 +91,3 @@ def _print_row(result: CaseResult) -> None:
 
 def _figure(value: float | None) -> str:
     return "      -" if value is None else f"{value:7.4f}"
-
-
-def _show_progress(case: str, done: int, total: int) -> None:
-    if done == total:
-        print(f"\r{case}: {total} clips\x1b[K" if sys.stderr.isatty() else f"{case}: {total} clips", file=sys.stderr)
-    elif sys.stderr.isatty():
-        print(f"\r{case}: {done}/{total} clips\x1b[K", end="", file=sys.stderr, flush=True)

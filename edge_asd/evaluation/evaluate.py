@@ -44,22 +44,21 @@ def evaluate_case(
     embedder: Embedder,
     *,
     percentile: float,
-    progress: Callable[[str, int, int], None],
+    clip_done: Callable[[], None] = lambda: None,
 ) -> CaseResult:
     """Enrol on the case's enrol clips, score its test clips.
 
-    progress: called with (case name, clips done, clips in all) after each clip.
+    clip_done: called after each clip.
     """
-    total = len(case.enrol) + len(case.test)
     enrolment = Enrolment(model, embedder, clip_percentile=percentile, strict=False)
-    for done, clip in enumerate(case.enrol, 1):
+    for clip in case.enrol:
         enrolment.add_clip(clip.path, group=clip.group or None)
-        progress(case.name, done, total)
+        clip_done()
     bundle = enrolment.finish({"case": case.name})
     scores = np.empty(len(case.test))
     for i, clip in enumerate(case.test):
         scores[i] = bundle.score_clip(read_frames(clip.path, model.contract.features)).score
-        progress(case.name, len(case.enrol) + i + 1, total)
+        clip_done()
     anomalous = np.array([clip.anomalous for clip in case.test])
     normal_scores, anomaly_scores = scores[~anomalous], scores[anomalous]
     both = bool(len(normal_scores) and len(anomaly_scores))
