@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -157,9 +158,5 @@ def fit_threshold(scores: np.ndarray, percentile: float) -> Threshold:
 def _robust_threshold(scores: np.ndarray, share: float) -> float:
     median = float(np.median(scores))
     deviation = 1.4826 * float(np.median(np.abs(scores - median)))
-    # Standard deviations that hold `share` of a normal distribution: 1.64 for 95 %.
-    low, high = 0.0, 10.0
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if 0.5 * (1.0 + math.erf(middle / math.sqrt(2.0))) < share else (low, middle)
-    return max(float(np.quantile(scores, share)), median + low * deviation)
+    # In standard deviations of a normal distribution: 1.64 for 95 %.
+    return max(float(np.quantile(scores, share)), median + NormalDist().inv_cdf(share) * deviation)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,8 +76,3 @@ def integer_convolutions(network: bytes) -> tuple[int, int]:
         if node.op_type != "Conv" or all(makers.get(name) == "DequantizeLinear" for name in node.input[:2])
     ]
     return len(integer), len(convolutions)
-
-
-def operator_counts(network: bytes) -> dict[str, int]:
-    """How many nodes of each operator an ONNX file has."""
-    return dict(Counter(node.op_type for node in onnx.load_from_string(network).graph.node))

@@ -6,12 +6,12 @@ Keys left out take the defaults below; a key nobody knows is an error that names
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_asd.config.nearest import nearest
 from edge_asd.contract import LogMelSpec, ModelContract
 from edge_asd.errors import ConfigError, DataError, MissingInputError
 
@@ -167,7 +167,7 @@ def _build(cls: type, data: Any, where: str) -> Any:
     values = {}
     for key, value in data.items():
         if key not in types:
-            near = difflib.get_close_matches(str(key), types, n=1, cutoff=0.0)[0]
+            near = nearest(str(key), types)
             raise ConfigError(f"{where}: unknown key {key!r}", remedy=f"the nearest known key is {near!r}")
         values[key] = _convert(types[key], value, f"{where}: {key}")
     for f in dataclasses.fields(cls):

@@ -151,15 +151,15 @@ def _take_clips(enrolment: Enrolment, paths: list[str], config: Config) -> str:
             except DataError as error:
                 # All of them are named in one run; enrolling the rest would hide that sound is missing.
                 refused.append(error)
-                progress.end()
-                note(error)
             progress.at(done, f"{done} of {len(clips)} clips, {enrolment.seconds:.0f} s of sound")
     finally:
         progress.end()
-    if len(refused) > 1:
-        raise DataError(f"{len(refused)} of {len(clips)} clips cannot be enrolled", remedy="leave them out")
-    if refused:
+    if len(refused) == 1:
         raise refused[0]
+    if refused:
+        for reason in refused:
+            note(reason)
+        raise DataError(f"{len(refused)} of {len(clips)} clips cannot be enrolled", remedy="leave them out")
     return f"{len(clips)} clips"
 
 
