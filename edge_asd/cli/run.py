@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> int:
     from edge_asd.cli.sources import open_input, open_microphone
 
     config = loaded.config
-    bundle = load_bundle(bundle_path(config))
+    path = bundle_path(config)
+    bundle = load_bundle(path)
     detector = bundle.detector(smoothing_s=config.detector.smoothing_s, percentile=config.detector.percentile)
     rate_hz = bundle.contract.features.rate_hz
     source: Any
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
 
         source = open_microphone(config.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event)
     sinks = open_sinks(config)
-    live = _live_run(source, detector, config, sinks, args.duration, stop)
+    live = _live_run(path.stem, source, detector, config, sinks, args.duration, stop)
     said = _say_note(source, "")
     summary = _watched(live, sinks, stop)
     _say_note(source, said)
@@ -130,18 +131,19 @@ def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> in
         config = dataclasses.replace(config, output=dataclasses.replace(config.output, format="meter"))
     sinks = open_sinks(config)
     for sink in sinks:  # before the seconds of learning, which would otherwise show an empty screen
-        sink.write(SourceRecord(time.time(), demo.NAME, "simulated", demo.DESCRIPTION))
+        sink.write(SourceRecord(demo.MACHINE, time.time(), demo.NAME, "simulated", demo.DESCRIPTION))
 
     def on_fault(at: float) -> None:
         live.report("fault", "the fault sets in", at=at)
 
     prepared = demo.prepare(paced=not args.fast, on_fault=on_fault, stop=stop)
-    live = _live_run(prepared.source, prepared.detector, config, sinks, None, stop)
+    live = _live_run(demo.MACHINE, prepared.source, prepared.detector, config, sinks, None, stop)
     _watched(live, sinks, stop)
     return 0
 
 
 def _live_run(
+    machine: str,
     source: AudioSource,
     detector: Detector,
     config: Config,
@@ -153,7 +155,7 @@ def _live_run(
     from edge_asd.monitor.live import LiveRun
 
     alarm = AlarmTracker(AlarmSettings(**dataclasses.asdict(config.alarm)), rate_hz=source.rate_hz)
-    return LiveRun(source, detector, alarm, sinks, duration_s=duration, stop=stop, clock=time.time)
+    return LiveRun(machine, source, detector, alarm, sinks, duration_s=duration, stop=stop, clock=time.time)
 
 
 def _watched(live: Any, sinks: list[Sink], stop: threading.Event) -> Any:

@@ -24,6 +24,7 @@ FAULT_DB = 3.0
 ENROL_S = 120.0
 RUN_S = 20.0
 ONSET_S = 10.0
+MACHINE = "demo"
 NAME = f"simulated {KIND}"
 DESCRIPTION = (
     f"no microphone: a {KIND} is simulated. {ENROL_S:.0f} s of its normal sound are learnt first, then it is heard for "

@@ -30,10 +30,19 @@ class Scorer(Protocol):
         """What changed in these windows against the nearest normal sound."""
 
 
-class LiveRun:
-    """One run over one source.
+class Tap(Protocol):
+    """Hears the sound itself, beside the detector: for clips and for the health of the microphone."""
 
+    def hear(self, block: AudioBlock) -> None:
+        """Take the next block; must not wait for anything."""
+
+
+class LiveRun:
+    """One machine's run over one source.
+
+    machine: its name, in every record.
     source, detector, alarm, sinks: the stages, in order; the caller closes the sinks.
+    taps: hear every block before it is scored.
     duration_s: end after this much sound, counted in samples heard; None: when the source ends.
     stop: set from a signal or another thread to end after the block in hand.
     clock: gives Unix UTC s, for what no sound dates.
@@ -41,15 +50,19 @@ class LiveRun:
 
     def __init__(
         self,
+        machine: str,
         source: AudioSource,
         detector: Scorer,
         alarm: AlarmTracker,
         sinks: Sequence[Sink],
         *,
+        taps: Sequence[Tap] = (),
         duration_s: float | None = None,
         stop: threading.Event | None = None,
         clock: Callable[[], float],
     ) -> None:
+        self._machine = machine
+        self._taps = taps
         self._source = source
         self._detector = detector
         self._alarm = alarm
@@ -57,7 +70,7 @@ class LiveRun:
         self._samples_wanted = None if duration_s is None else max(1, round(duration_s * source.rate_hz))
         self._stop = stop or threading.Event()
         self._clock = clock
-        self._summary = SummaryRecord()
+        self._summary = SummaryRecord(machine)
         self._samples = 0
         self._last_time = 0.0
         self._loss_told = False
@@ -68,7 +81,8 @@ class LiveRun:
         at: Unix UTC s, None: now.
         """
         self._loss_told = self._loss_told or lost_s > 0
-        self._write(SourceRecord(self._clock() if at is None else at, self._source.name, event, message, lost_s))
+        time = self._clock() if at is None else at
+        self._write(SourceRecord(self._machine, time, self._source.name, event, message, lost_s))
 
     def run(self) -> SummaryRecord:
         """Until the source ends, `duration_s` is over or `stop` is set. The summary is also the last record written.
@@ -108,11 +122,14 @@ class LiveRun:
                 self.report("gap", message, lost_s, block.captured_at)
             self._loss_told = False
         self._samples += block.samples.size
-        for score in self._detector.push(self._within_limit(block)):
+        block = self._within_limit(block)
+        for tap in self._taps:
+            tap.hear(block)
+        for score in self._detector.push(block):
             self._summary.count(score)
             self._last_time = score.time
             event = self._alarm.update(score)
-            self._write(ScoreRecord.of(score, self._alarm.active_id))
+            self._write(ScoreRecord.of(self._machine, score, self._alarm.active_id))
             if event is not None:
                 self._tell(event)
 
@@ -127,7 +144,7 @@ class LiveRun:
     def _tell(self, event: AlarmEvent) -> None:
         if event.state == "start":
             self._summary.alarms += 1
-        self._write(AlarmRecord(event, self._detector.explain(event.evidence)))
+        self._write(AlarmRecord(self._machine, event, self._detector.explain(event.evidence)))
 
     def _finish(self) -> None:
         event = self._alarm.finish()

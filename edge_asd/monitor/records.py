@@ -1,4 +1,7 @@
-"""What a live run says, as records: one per score, alarm, source event and run. Times are UTC, ISO-8601 with `Z`."""
+"""What a live run says, as records: one per score, alarm, source event and run. Times are UTC, ISO-8601 with `Z`.
+
+Every record names the machine it is about: one process may watch several.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 class ScoreRecord:
     """One window's result.
 
+    machine: its name.
     time: the window's end, Unix UTC s.
     score: smoothed; higher is more anomalous, always.
     window_score: of this window alone.
@@ -25,6 +29,7 @@ class ScoreRecord:
     alarm: id of the alarm that is on, or None.
     """
 
+    machine: str
     time: float
     score: float
     window_score: float
@@ -34,9 +39,10 @@ class ScoreRecord:
     alarm: str | None
 
     @classmethod
-    def of(cls, score: WindowScore, alarm: str | None) -> ScoreRecord:
+    def of(cls, machine: str, score: WindowScore, alarm: str | None) -> ScoreRecord:
         """The record of `score`, given the alarm that is on after it."""
         return cls(
+            machine=machine,
             time=score.time,
             score=score.score,
             window_score=score.window_score,
@@ -50,6 +56,7 @@ class ScoreRecord:
         """Plain JSON types."""
         return {
             "type": "score",
+            "machine": self.machine,
             "time": iso_utc(self.time),
             "score": digits(self.score),
             "window_score": digits(self.window_score),
@@ -64,10 +71,12 @@ class ScoreRecord:
 class AlarmRecord:
     """An alarm's start or end, with what changed in the sound.
 
+    machine: its name.
     event: state, times and peak.
     explanation: what changed against the nearest normal sound, in words and bands.
     """
 
+    machine: str
     event: AlarmEvent
     explanation: Explanation
 
@@ -76,6 +85,7 @@ class AlarmRecord:
         event = self.event
         return {
             "type": "alarm",
+            "machine": self.machine,
             "state": event.state,
             "id": event.id,
             "time": iso_utc(event.time),
@@ -94,6 +104,7 @@ class AlarmRecord:
 class SourceRecord:
     """Something happened to the sound itself: opened, lost, found again, samples missing, ended.
 
+    machine: its name.
     time: Unix UTC s.
     source: its name.
     event: one word a program can test.
@@ -101,6 +112,7 @@ class SourceRecord:
     lost_s: seconds of sound missing, 0 when none.
     """
 
+    machine: str
     time: float
     source: str
     event: str
@@ -111,6 +123,7 @@ class SourceRecord:
         """Plain JSON types."""
         return {
             "type": "source",
+            "machine": self.machine,
             "time": iso_utc(self.time),
             "source": self.source,
             "event": self.event,
@@ -123,6 +136,7 @@ class SourceRecord:
 class SummaryRecord:
     """What a run came to; counted up while it runs.
 
+    machine: its name.
     time: when it ended, Unix UTC s.
     reason: "ended" (the sound did), "duration" (as asked), "stopped" (by a signal) or "failed".
     sound_s: seconds of sound heard; lost_s: seconds known to be missing; gaps: times sound was lost.
@@ -130,6 +144,7 @@ class SummaryRecord:
     peak, peak_time: highest score and its window's end, None without a window.
     """
 
+    machine: str
     time: float = 0.0
     reason: str = "ended"
     sound_s: float = 0.0
@@ -152,6 +167,7 @@ class SummaryRecord:
         """Plain JSON types."""
         return {
             "type": "summary",
+            "machine": self.machine,
             "time": iso_utc(self.time),
             "reason": self.reason,
             "sound_s": round(self.sound_s, 3),

@@ -252,7 +252,7 @@ def test_gathered_records_reach_the_log_when_standard_output_breaks(tmp_path: Pa
             for sink in reversed(sinks):  # the log has taken the record, and gathers it
                 sink.write(score)
 
-    score = ScoreRecord(0.0, 1.0, 1.0, 2.0, False, -30.0, None)
+    score = ScoreRecord("fan", 0.0, 1.0, 1.0, 2.0, False, -30.0, None)
     log = tmp_path / "log.jsonl"
     with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("w") as full:
         sinks = [JsonLines(full), JsonLinesFile(log, warn=print)]

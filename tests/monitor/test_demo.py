@@ -34,7 +34,7 @@ def records() -> list[Record]:
     kept, faults = Kept(), list[float]()
     prepared = demo.prepare(paced=False, on_fault=faults.append, clock=lambda: BEGAN)
     alarm = AlarmTracker(AlarmSettings(), rate_hz=prepared.source.rate_hz)
-    LiveRun(prepared.source, prepared.detector, alarm, [kept], clock=lambda: BEGAN).run()
+    LiveRun("demo", prepared.source, prepared.detector, alarm, [kept], clock=lambda: BEGAN).run()
     assert faults == [BEGAN + demo.ONSET_S]
     return kept.records
 

@@ -93,7 +93,17 @@ def second_blocks(n: int, *, gap_before: int | None = None, gap_samples: int = 0
 
 def live(source: FakeSource, detector: object, kept: Kept, **options: object) -> LiveRun:
     alarm = AlarmTracker(AlarmSettings(confirm_s=1.0, release_s=1.0, cooldown_s=0.0), rate_hz=RATE_HZ)
-    return LiveRun(source, detector, alarm, [kept], clock=lambda: BEGAN + 999.0, **options)  # type: ignore[arg-type]
+    return LiveRun("fan", source, detector, alarm, [kept], clock=lambda: BEGAN + 999.0, **options)  # type: ignore[arg-type]
+
+
+class Listening:
+    """A tap that counts samples."""
+
+    def __init__(self) -> None:
+        self.samples = 0
+
+    def hear(self, block: AudioBlock) -> None:
+        self.samples += block.samples.size
 
 
 def kinds(kept: Kept) -> list[str]:
@@ -206,3 +216,20 @@ def test_a_second_ctrl_c_does_not_wait() -> None:
     with pytest.raises(KeyboardInterrupt), stop_on_signals(stop):
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_tap_hears_every_block_and_nothing_beyond_the_duration() -> None:
+    tap = Listening()
+    live(FakeSource(second_blocks(5)), ScriptedDetector([0.5] * 5), Kept(), taps=[tap]).run()
+    assert tap.samples == 5 * RATE_HZ
+    short = Listening()
+    live(FakeSource(second_blocks(5)), ScriptedDetector([0.5] * 5), Kept(), taps=[short], duration_s=2.5).run()
+    assert short.samples == round(2.5 * RATE_HZ)
+
+
+def test_every_record_names_its_machine() -> None:
+    kept = Kept()
+    run = live(FakeSource(second_blocks(5)), ScriptedDetector([0.5, 2.0, 3.0, 0.5, 0.5]), kept)
+    run.report("opened", "sound came")
+    run.run()
+    assert {record.to_dict()["machine"] for record in kept.records} == {"fan"}

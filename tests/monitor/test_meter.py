@@ -21,14 +21,14 @@ PLAIN = ScreenStyle(live=False, colour=False, blocks=False)
 
 
 def record(score: float = 0.1, alarm: str | None = None) -> ScoreRecord:
-    return ScoreRecord(NOON, score, score, 0.2, score > 0.2, -40.0, alarm)
+    return ScoreRecord("fan", NOON, score, score, 0.2, score > 0.2, -40.0, alarm)
 
 
 def alarm(state: str, reason: str) -> AlarmRecord:
     window = WindowScore(0, 1, NOON, 0.4, 0.4, 0.2, True, -30.0, np.zeros(1, np.float32), 0)
     end = None if state == "start" else NOON + 90
     event = AlarmEvent(state, "x", NOON + 95, NOON, end, 0.4, NOON + 5, 0.2, reason, (window,))
-    return AlarmRecord(event, Explanation("2.0 kHz to 2.2 kHz rose by 9 dB", ()))
+    return AlarmRecord("fan", event, Explanation("2.0 kHz to 2.2 kHz rose by 9 dB", ()))
 
 
 def shown(style: ScreenStyle, *records: object, columns: int = 120) -> str:
@@ -62,7 +62,7 @@ def test_a_wide_line_has_level_score_threshold_and_state() -> None:
 
 
 def test_a_threshold_of_nought_draws_an_empty_bar() -> None:
-    line = score_line(ScoreRecord(NOON, 0.1, 0.1, 0.0, True, -40.0, None), str, 80, blocks=False)
+    line = score_line(ScoreRecord("fan", NOON, 0.1, 0.1, 0.0, True, -40.0, None), str, 80, blocks=False)
     assert "[-----|----]" in line
 
 
@@ -84,7 +84,7 @@ def test_a_terminal_rewrites_its_line_and_alarms_stay() -> None:
 
 
 def test_without_a_terminal_there_are_no_escapes_and_only_ascii() -> None:
-    text = shown(PLAIN, record(), alarm("start", "confirmed"), SourceRecord(NOON, "Küche", "lost", "gone"))
+    text = shown(PLAIN, record(), alarm("start", "confirmed"), SourceRecord("fan", NOON, "Küche", "lost", "gone"))
     assert "\x1b" not in text
     assert "\r" not in text
     assert text.isascii()
@@ -97,7 +97,7 @@ def test_the_end_of_an_alarm_says_how_long_and_why() -> None:
 
 
 def test_the_summary_is_one_sentence() -> None:
-    summary = SummaryRecord(time=NOON, reason="stopped", sound_s=3725.0, gaps=1, lost_s=0.5, windows=1, alarms=2)
+    summary = SummaryRecord("fan", time=NOON, reason="stopped", sound_s=3725.0, gaps=1, lost_s=0.5, windows=1, alarms=2)
     assert summary_line(summary, str) == (
         "Stopped: 1 h 2 min of sound, 1 window, 0 above the threshold, 2 alarms, 1 gap, 0.50 s lost."
     )

@@ -31,9 +31,10 @@ def test_times_are_utc_to_the_millisecond() -> None:
 
 
 def test_a_score_record_is_json_with_the_promised_keys() -> None:
-    data = json.loads(json_line(ScoreRecord.of(score(), None)))
+    data = json.loads(json_line(ScoreRecord.of("fan", score(), None)))
     assert data == {
         "type": "score",
+        "machine": "fan",
         "time": "2026-01-01T12:00:00.000Z",
         "score": 0.123457,
         "window_score": 0.2,
@@ -47,7 +48,7 @@ def test_a_score_record_is_json_with_the_promised_keys() -> None:
 def test_an_alarm_record_tells_start_end_peak_and_what_changed() -> None:
     event = AlarmEvent("end", "id-1", NOON + 30, NOON, NOON + 25, 0.5, NOON + 9, 0.2, "released", (score(0.5),))
     explanation = Explanation("2 kHz rose", (BandChange(1999.6, 2100.2, 8.04),))
-    data = AlarmRecord(event, explanation).to_dict()
+    data = AlarmRecord("fan", event, explanation).to_dict()
     assert data["type"] == "alarm"
     assert data["state"] == "end"
     assert data["start"] == "2026-01-01T12:00:00.000Z"
@@ -56,11 +57,11 @@ def test_an_alarm_record_tells_start_end_peak_and_what_changed() -> None:
     assert data["explanation"] == "2 kHz rose"
     assert data["bands"] == [{"from_hz": 2000, "to_hz": 2100, "change_db": 8.0}]
     running = AlarmEvent("start", "id-1", NOON, NOON, None, 0.5, NOON, 0.2, "confirmed", (score(0.5),))
-    assert AlarmRecord(running, explanation).to_dict()["end"] is None
+    assert AlarmRecord("fan", running, explanation).to_dict()["end"] is None
 
 
 def test_a_summary_counts() -> None:
-    summary = SummaryRecord(time=NOON)
+    summary = SummaryRecord("fan", time=NOON)
     assert summary.to_dict()["peak"] is None
     for value in (0.1, 0.4, 0.3):
         summary.count(score(value, NOON + value))
@@ -70,6 +71,6 @@ def test_a_summary_counts() -> None:
 
 
 def test_a_source_record_keeps_other_alphabets_readable() -> None:
-    line = json_line(SourceRecord(NOON, "Mikrofon ä", "lost", "weg", 0.5))
+    line = json_line(SourceRecord("fan", NOON, "Mikrofon ä", "lost", "weg", 0.5))
     assert "Mikrofon ä" in line
     assert json.loads(line)["lost_s"] == 0.5

@@ -15,8 +15,8 @@ from edge_asd.monitor import sinks
 from edge_asd.monitor.records import ScoreRecord, SourceRecord
 from edge_asd.monitor.sinks import SCORES_PER_WRITE, JsonLines, JsonLinesFile
 
-SCORE = ScoreRecord(1.0, 0.1, 0.1, 0.2, False, -30.0, None)
-EVENT = SourceRecord(2.0, "mic0", "lost", "gone")
+SCORE = ScoreRecord("fan", 1.0, 0.1, 0.1, 0.2, False, -30.0, None)
+EVENT = SourceRecord("fan", 2.0, "mic0", "lost", "gone")
 
 
 def test_a_stream_gets_every_record_at_once() -> None:
@@ -77,7 +77,7 @@ from edge_asd.monitor.records import SourceRecord
 from edge_asd.monitor.sinks import JsonLinesFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
-JsonLinesFile(Path(sys.argv[1]), warn=print).write(SourceRecord(2.0, "mic0", "lost", "gone"))
+JsonLinesFile(Path(sys.argv[1]), warn=print).write(SourceRecord("fan", 2.0, "mic0", "lost", "gone"))
 """
 
 
