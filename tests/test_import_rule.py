@@ -19,7 +19,7 @@ from edge_asd.clips import read_frames
 PACKAGE = Path(edge_asd.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 AT_IMPORT = {"edge_asd", "numpy"}
-WHERE_USED = {"onnxruntime", "sounddevice", "soundfile", "soxr", "yaml"}
+WHERE_USED = {"PIL", "onnxruntime", "sounddevice", "soundfile", "soxr", "yaml"}
 WORKSTATION = ("torch", "export", "onnx", "onnxscript", "scipy", "sklearn", "librosa", "ai_edge_litert", "pytest")
 
 
@@ -112,6 +112,6 @@ try:
     main(["--help"])
 except SystemExit as ended:
     assert not ended.code, ended.code
-print("loaded:", sorted({"numpy", "onnxruntime", "yaml", "soundfile", "sounddevice", "soxr"} & set(sys.modules)))
+print("loaded:", sorted({"PIL", "numpy", "onnxruntime", "yaml", "soundfile", "sounddevice", "soxr"} & set(sys.modules)))
 """
     assert run_python(code).strip().splitlines()[-1] == "loaded: []"

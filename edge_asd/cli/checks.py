@@ -17,7 +17,10 @@ from typing import Any
 from edge_asd.errors import EdgeAsdError
 
 OLDEST_PYTHON = (3, 10)
-PACKAGES = {"numpy": "numpy", "onnxruntime": "onnxruntime", "yaml": "pyyaml", "soundfile": "soundfile", "soxr": "soxr"}
+PACKAGES = {
+    "numpy": "numpy", "onnxruntime": "onnxruntime", "yaml": "pyyaml", "soundfile": "soundfile", "soxr": "soxr",
+    "PIL": "pillow",
+}  # fmt: skip
 """Module -> name to install it by. sounddevice is looked at together with PortAudio."""
 FREE_BYTES_NEEDED = 50_000_000
 

@@ -1,0 +1,7 @@
+"""Pictures of sound as small PNG files. Pillow loads on first use."""
+
+from __future__ import annotations
+
+from edge_asd.pictures.spectrogram import Mark, spectrogram_png
+
+__all__ = ["Mark", "spectrogram_png"]
