@@ -1,10 +1,11 @@
 #!/bin/sh
 # Installs the Debian packages that only some tests need: PortAudio, and a compiler with the ALSA headers for the
-# fake microphone. Without the right to install, it says which tests will be skipped and goes on.
+# fake microphone, and QEMU for boards that are not there. Without the right to install, it says which tests will be
+# skipped and goes on.
 set -eu
 
-wanted="libportaudio2 libasound2-dev gcc libc6-dev"
-command -v dpkg-query >/dev/null 2>&1 || { echo "not a Debian system: the microphone tests may be skipped" >&2; exit 0; }
+wanted="libportaudio2 libasound2-dev gcc libc6-dev qemu-user"
+command -v dpkg-query >/dev/null 2>&1 || { echo "not a Debian system: tests of microphones and of emulated boards may be skipped" >&2; exit 0; }
 missing=""
 for package in $wanted; do
     dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing="$missing $package"

@@ -1,0 +1,72 @@
+/* A QEMU plugin that counts the guest's instructions.
+ *
+ *     qemu-aarch64 -plugin libcounter.so,out=FILE PROGRAM
+ *
+ * writes one decimal number into FILE when the program ends. Every translated block adds its length each time it runs,
+ * so the count is of instructions entered, whatever the thread. Debian does not package qemu-plugin.h: what is used of
+ * the interface is declared here. API_VERSION is 1 for QEMU before 9, 2 from then on.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef uint64_t qemu_plugin_id_t;
+typedef struct qemu_info_t qemu_info_t;
+struct qemu_plugin_tb;
+typedef void (*block_translated)(qemu_plugin_id_t, struct qemu_plugin_tb *);
+typedef void (*block_entered)(unsigned int vcpu, void *data);
+typedef void (*program_ended)(qemu_plugin_id_t, void *data);
+
+extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *);
+extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t, block_translated);
+extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *, block_entered, int flags, void *data);
+extern void qemu_plugin_register_atexit_cb(qemu_plugin_id_t, program_ended, void *data);
+
+#define NO_REGISTERS 0
+
+__attribute__((visibility("default"))) int qemu_plugin_version = API_VERSION;
+
+static uint64_t executed;
+static char out_path[4096];
+
+static void entered(unsigned int vcpu, void *data)
+{
+    (void)vcpu;
+    __atomic_fetch_add(&executed, (uint64_t)(uintptr_t)data, __ATOMIC_RELAXED);
+}
+
+static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
+{
+    (void)id;
+    qemu_plugin_register_vcpu_tb_exec_cb(block, entered, NO_REGISTERS,
+                                         (void *)(uintptr_t)qemu_plugin_tb_n_insns(block));
+}
+
+static void ended(qemu_plugin_id_t id, void *data)
+{
+    (void)id;
+    (void)data;
+    FILE *out = fopen(out_path, "w");
+    if (out) {
+        fprintf(out, "%llu\n", (unsigned long long)executed);
+        fclose(out);
+    }
+}
+
+__attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t id, const qemu_info_t *info, int argc,
+                                                                char **argv)
+{
+    (void)info;
+    for (int i = 0; i < argc; i++) {
+        if (strncmp(argv[i], "out=", 4) == 0 && strlen(argv[i]) - 4 < sizeof out_path) {
+            strcpy(out_path, argv[i] + 4);
+        }
+    }
+    if (!out_path[0]) {
+        fprintf(stderr, "counter: out=FILE is missing\n");
+        return -1;
+    }
+    qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+    qemu_plugin_register_atexit_cb(id, ended, NULL);
+    return 0;
+}
