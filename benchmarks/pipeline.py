@@ -70,7 +70,8 @@ def measure(rounds: int) -> dict[str, object]:
     enrolment.add_samples(heard[: int(ENROLMENT_S * spec.rate_hz)], "normal sound")
     bundle = enrolment.finish({})
     sound = heard[int(ENROLMENT_S * spec.rate_hz) :]
-    bank = bundle.normal.embeddings
+    enrolled_windows, _ = clip_windows(log_mel(heard[: int(ENROLMENT_S * spec.rate_hz)], spec), contract)
+    bank = EmbeddingBank.fit(load_embedder(model).embed(enrolled_windows))
 
     contenders = {
         "edge-asd int8, no overlap": _stream(load_embedder(model), bundle, sound, no_overlap=True),
@@ -133,8 +134,8 @@ def _stream(embedder: Embedder, bundle: Bundle, sound: np.ndarray, *, no_overlap
 
     contract = embedder.contract
     if no_overlap:
-        embedder.contract = contract = dataclasses.replace(contract, step_frames=contract.window_frames)
-    detector = Detector(embedder, bundle.normal, bundle.live_calibrations)
+        contract = dataclasses.replace(contract, step_frames=contract.window_frames)
+    detector = Detector(contract, bundle.normal, bundle.live_calibrations, bundle.aggregation, embedder)
     step = contract.step_frames * contract.features.hop_samples
     position = 0
 

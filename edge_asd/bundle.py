@@ -17,25 +17,22 @@ from typing import Any
 
 import numpy as np
 
+from edge_asd.aggregation import Aggregation
 from edge_asd.atomic import write_atomically
-from edge_asd.bank import EmbeddingBank
 from edge_asd.calibration import Calibration, EnrolmentScores, fit_stream
 from edge_asd.clips import ClipScore, score_frames
-from edge_asd.contract import SCHEMA_VERSION, ModelContract
+from edge_asd.contract import ModelContract
 from edge_asd.detector import Detector
-from edge_asd.errors import DataError, MissingInputError, StorageError
+from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import Model, check_member, check_schema, describe_member
-from edge_asd.normal import VIEWS, NormalSound
+from edge_asd.normal import NormalSound
+from edge_asd.scorers import Scorer, ScorerSpec, parse_scorer
 from edge_asd.spectra import SpectrumBank
 
 FORMAT = "edge-asd bundle"
-_ARRAYS = {
-    "embeddings": ("vectors", "scales"),
-    "spectra": ("levels_db",),
-    "enrolment_scores": ("distances", "pieces"),
-}
-"""Members that are arrays: what they make up -> its fields."""
+BUNDLE_SCHEMA = 2
+"""1 had one embedding bank and one spectrum bank in place of scorers."""
 MAX_BUNDLE_BYTES = 256 * 2**20
 """Larger is no bundle (a device node would otherwise fill the memory)."""
 _MANIFEST = "manifest.json"
@@ -49,10 +46,10 @@ class Bundle:
     """Everything a device needs to watch one machine.
 
     model: the network and its contract.
-    normal: embeddings and spectra of normal windows.
-    enrolment_scores: the enrolment scored against itself.
+    normal: the scorers fitted on the normal windows, and those windows' spectra.
+    enrolment_scores: the enrolment scored against itself, and how windows are aggregated.
     clip_calibration: threshold for the mean score of a clip.
-    live_calibrations: thresholds for a stream's score, by the number of windows it averages: 1, 2, ...
+    live_calibrations: thresholds for a stream's score, by the number of windows it takes in: 1, 2, ...
     enrolment: what was heard (seconds, windows, level, warnings), for people and health checks.
     provenance: who made the bundle, when, with what.
     """
@@ -75,6 +72,16 @@ class Bundle:
         """The model, started on first use."""
         return load_embedder(self.model)
 
+    @property
+    def aggregation(self) -> Aggregation:
+        """How the windows of a clip or a stretch become one score."""
+        return self.enrolment_scores.aggregation
+
+    @property
+    def _network(self) -> Embedder | None:
+        """The embedder where a scorer needs it: statistics alone start no runtime."""
+        return self.embedder if self.normal.uses_network else None
+
     def detector(self, *, smoothing_s: float | None = None, percentile: float | None = None) -> Detector:
         """A detector for one stream.
 
@@ -84,32 +91,30 @@ class Bundle:
         if smoothing_s is not None or percentile is not None:
             n_windows = len(calibrations) if smoothing_s is None else self.contract.windows_in(smoothing_s)
             calibrations = fit_stream(self.enrolment_scores, n_windows, percentile or calibrations[0].percentile)
-        return Detector(self.embedder, self.normal, calibrations)
+        return Detector(self.contract, self.normal, calibrations, self.aggregation, self._network)
 
     def score_clip(self, frames: np.ndarray) -> ClipScore:
         """Score a clip's log-mel frames [n, n_mels]."""
-        return score_frames(frames, self.embedder, self.normal, self.clip_calibration)
+        calibration, network = self.clip_calibration, self._network
+        return score_frames(frames, self.contract, self.normal, calibration, self.aggregation, network)
 
 
 def save_bundle(bundle: Bundle, path: Path) -> None:
     """Write the bundle whole or not at all. Raises StorageError, MissingInputError."""
     members = {_NETWORK: bundle.model.network}
-    owners = {
-        "embeddings": bundle.normal.embeddings,
-        "spectra": bundle.normal.spectra,
-        "enrolment_scores": bundle.enrolment_scores,
+    places = {
+        part: {name: _place(members, f"{part}/{name}.npy", array) for name, array in arrays.items()}
+        for part, arrays in _parts(bundle).items()
     }
-    for owner, names in _ARRAYS.items():
-        for name in names:
-            buffer = io.BytesIO()
-            np.save(buffer, getattr(owners[owner], name), allow_pickle=False)
-            members[_array_member(owner, name)] = buffer.getvalue()
     manifest = {
         "format": FORMAT,
-        "schema": SCHEMA_VERSION,
+        "schema": BUNDLE_SCHEMA,
         "contract": bundle.contract.to_dict(),
         "precision": bundle.model.precision,
         "model_provenance": bundle.model.provenance,
+        "scorers": [str(spec) for spec in bundle.normal.specs],
+        "arrays": places,
+        "aggregation": {"top_share": bundle.aggregation.top_share},
         "calibration": {
             "clip": bundle.clip_calibration.to_dict(),
             "live": [calibration.to_dict() for calibration in bundle.live_calibrations],
@@ -159,12 +164,17 @@ def load_bundle(path: Path) -> Bundle:
             raise DataError(f"{path}: member {name} is missing", remedy="copy the bundle again")
         check_member(f"{path}: {name}", members[name], entry)
     try:
-        arrays = {
-            owner: {
-                name: np.load(io.BytesIO(members[_array_member(owner, name)]), allow_pickle=False) for name in names
-            }
-            for owner, names in _ARRAYS.items()
+        loaded = {
+            name: np.load(io.BytesIO(data), allow_pickle=False)
+            for name, data in members.items()
+            if name.endswith(".npy")
         }
+        arrays = {
+            part: {name: loaded[place] for name, place in places.items()} for part, places in manifest["arrays"].items()
+        }
+        specs = [_spec(text, path) for text in manifest["scorers"]]
+        scorers = tuple(Scorer.from_arrays(spec, arrays[_scorer_part(i)]) for i, spec in enumerate(specs))
+        aggregation = Aggregation(float(manifest["aggregation"]["top_share"]))
         model = Model(
             ModelContract.from_dict(manifest["contract"]),
             str(manifest["precision"]),
@@ -173,18 +183,19 @@ def load_bundle(path: Path) -> Bundle:
         )
         bundle = Bundle(
             model=model,
-            normal=NormalSound(EmbeddingBank(**arrays["embeddings"]), SpectrumBank(**arrays["spectra"])),
-            enrolment_scores=EnrolmentScores(**arrays["enrolment_scores"]),
+            normal=NormalSound(scorers, SpectrumBank(**arrays["spectra"])),
+            enrolment_scores=EnrolmentScores(**arrays["enrolment_scores"], aggregation=aggregation),
             clip_calibration=Calibration.from_dict(manifest["calibration"]["clip"]),
             live_calibrations=tuple(Calibration.from_dict(live) for live in manifest["calibration"]["live"]),
             enrolment=manifest["enrolment"],
             provenance=manifest["provenance"],
         )
-    except (KeyError, TypeError, ValueError, EOFError) as error:
+    except (KeyError, TypeError, ValueError, EOFError, AttributeError) as error:
         raise DataError(f"{path}: incomplete bundle ({error!r})", remedy="enrol again") from error
-    expected = (model.contract.embedding_size, 2 * model.contract.features.n_mels, *3 * [len(VIEWS)])
+    contract = model.contract
+    expected = (*[spec.width(contract) for spec in specs], 2 * contract.features.n_mels, *3 * [len(specs)])
     found = (
-        bundle.normal.embeddings.vectors.shape[1],
+        *[scorer.measure.width for scorer in scorers],
         bundle.normal.spectra.levels_db.shape[1],
         bundle.enrolment_scores.distances.shape[1],
         len(bundle.clip_calibration.fusion.shapes),
@@ -202,7 +213,7 @@ def _manifest(members: dict[str, bytes], path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not a bundle (no readable {_MANIFEST})") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DataError(f"{path}: not an edge-asd bundle")
-    check_schema(manifest.get("schema"), path)
+    check_schema(manifest.get("schema"), path, BUNDLE_SCHEMA, oldest=BUNDLE_SCHEMA)
     entries = manifest.get("members")
     if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
         raise DataError(f"{path}: the manifest lists no members")
@@ -214,5 +225,37 @@ def _seal(manifest: bytes) -> bytes:
     return b"manifest sha256 " + hashlib.sha256(manifest).hexdigest().encode()
 
 
-def _array_member(owner: str, name: str) -> str:
-    return f"{owner}/{name}.npy"
+def _spec(text: Any, path: Path) -> ScorerSpec:
+    try:
+        return parse_scorer(str(text))
+    except UsageError as error:
+        raise DataError(f"{path}: {error.message}", remedy="it was made by another edge-asd: enrol again") from error
+
+
+def _parts(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
+    """The arrays of a bundle, by the part they belong to."""
+    return {
+        **{_scorer_part(i): scorer.measure.arrays() for i, scorer in enumerate(bundle.normal.scorers)},
+        "spectra": {"levels_db": bundle.normal.spectra.levels_db},
+        "enrolment_scores": {
+            "distances": bundle.enrolment_scores.distances,
+            "pieces": bundle.enrolment_scores.pieces,
+        },
+    }
+
+
+def _scorer_part(index: int) -> str:
+    return f"scorer{index}"
+
+
+def _place(members: dict[str, bytes], name: str, array: np.ndarray) -> str:
+    """Put an array among the members and tell where; what is there already (a scorer may keep the very spectra) is
+    not stored twice."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    data = buffer.getvalue()
+    for known, other in members.items():
+        if other == data:
+            return known
+    members[name] = data
+    return name

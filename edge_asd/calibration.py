@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
+from edge_asd.aggregation import Aggregation
 from edge_asd.errors import DataError
 from edge_asd.fusion import Fusion, varies
 from edge_asd.gamma import fit_gamma, gamma_cdf, gamma_quantile
@@ -21,12 +22,14 @@ MIN_SCORES_FOR_FIT = 10
 class EnrolmentScores:
     """The enrolment scored against itself; the bundle keeps it, so that thresholds can be fitted anew.
 
-    distances: float32 [n, views], each window's distances to the nearest of other folds.
+    distances: float32 [n, scorers], each window's distances from the windows of other folds.
     pieces: int32 [n], the piece of sound (about 10 s, or one clip) each window belongs to, in order.
+    aggregation: how windows become one, here as in whatever is scored against the bundle.
     """
 
     distances: np.ndarray
     pieces: np.ndarray
+    aggregation: Aggregation = field(default_factory=Aggregation)
 
     def __post_init__(self) -> None:
         n = len(self.distances)
@@ -39,19 +42,20 @@ class EnrolmentScores:
         return max(len(own) for own in self._by_piece())
 
     def per_clip(self) -> np.ndarray:
-        """Mean distances of each piece, [n_pieces, views]: what normal clips look like."""
-        return np.array([own.mean(axis=0) for own in self._by_piece()])
+        """Distances of each piece, its windows aggregated, [n_pieces, scorers]: what normal clips look like."""
+        return np.array([self.aggregation.over(own) for own in self._by_piece()])
 
     def smoothed(self, n_windows: int) -> np.ndarray:
-        """Means of `n_windows` consecutive windows, [m, views]: what a normal stream looks like.
+        """Distances of `n_windows` consecutive windows, aggregated, [m, scorers]: what a normal stream looks like.
 
-        Averages do not reach from one piece into the next; a shorter piece is averaged whole.
+        Stretches do not reach from one piece into the next; a shorter piece is taken whole.
         """
-        means = []
+        aggregated = []
         for own in self._by_piece():
             size = min(n_windows, len(own))
-            means.append(np.lib.stride_tricks.sliding_window_view(own, size, axis=0).mean(axis=-1))
-        return np.concatenate(means)
+            stretches = np.lib.stride_tricks.sliding_window_view(own, size, axis=0)
+            aggregated.append(self.aggregation.over(stretches, axis=-1))
+        return np.concatenate(aggregated)
 
     def _by_piece(self) -> list[np.ndarray]:
         return np.split(self.distances, np.flatnonzero(np.diff(self.pieces)) + 1)
@@ -86,7 +90,7 @@ class Calibration(Threshold):
 
     @classmethod
     def fit(cls, distances: np.ndarray, percentile: float) -> Calibration:
-        """From normal distances [n, views]; see `fit_threshold`."""
+        """From normal distances [n, scorers]; see `fit_threshold`."""
         fusion = Fusion.fit(distances)
         return cls(**vars(fit_threshold(fusion.score(distances), percentile)), fusion=fusion)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_asd.aggregation import Aggregation
 from edge_asd.audio.files import read_clip
 from edge_asd.calibration import Calibration
-from edge_asd.contract import LogMelSpec
+from edge_asd.contract import LogMelSpec, ModelContract
 from edge_asd.errors import DataError, MissingInputError
 from edge_asd.frontend import log_mel
 from edge_asd.inference import Embedder
@@ -25,7 +26,7 @@ LOG_MEL_SUFFIX = ".npy"
 class ClipScore:
     """One clip's score. Higher = more anomalous.
 
-    score: rarity of the mean distances of the clip's windows to the nearest normal ones.
+    score: rarity of the distances of the clip's windows from normal sound, aggregated.
     max_score: of the worst window alone, on the same scale.
     peak_time_s: where that window's middle lies, seconds from the clip's start.
     n_windows: windows scored.
@@ -66,16 +67,25 @@ def _read_dump(path: Path, spec: LogMelSpec) -> np.ndarray:
     return np.maximum(frames.astype(np.float32), np.float32(spec.floor_db))
 
 
-def score_frames(frames: np.ndarray, embedder: Embedder, normal: NormalSound, calibration: Calibration) -> ClipScore:
-    """Score a clip's log-mel frames [n, n_mels]."""
-    contract = embedder.contract
+def score_frames(
+    frames: np.ndarray,
+    contract: ModelContract,
+    normal: NormalSound,
+    calibration: Calibration,
+    aggregation: Aggregation,
+    embedder: Embedder | None,
+) -> ClipScore:
+    """Score a clip's log-mel frames [n, n_mels].
+
+    calibration: fitted on clips whose windows were aggregated the same way. embedder: see `NormalSound.compare`.
+    """
     windows, starts = clip_windows(frames, contract)
     distances = normal.compare(windows, embedder).distances
     window_scores = calibration.fusion.score(distances)
     worst = int(window_scores.argmax())
     middle_frame = starts[worst] + min(contract.window_frames, len(frames)) / 2
     return ClipScore(
-        score=float(calibration.fusion.score(distances.mean(axis=0)[None])[0]),
+        score=float(calibration.fusion.score(aggregation.over(distances)[None])[0]),
         max_score=float(window_scores[worst]),
         peak_time_s=float(middle_frame) * contract.features.hop_samples / contract.features.rate_hz,
         n_windows=len(windows),

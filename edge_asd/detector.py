@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_asd.aggregation import Aggregation
 from edge_asd.audio.block import AudioBlock, level_dbfs
 from edge_asd.calibration import Calibration
+from edge_asd.contract import ModelContract
 from edge_asd.explain import Explanation, explain
 from edge_asd.frontend import LogMel
 from edge_asd.inference import Embedder
@@ -23,12 +25,12 @@ class WindowScore:
 
     start_position, end_position: first sample and one past the last, at the model's rate.
     time: when the window ended, seconds since the Unix epoch (UTC).
-    score: rarity of the last windows' mean distances (the detector's smoothing), compared with `threshold`.
+    score: rarity of the last windows' aggregated distances (the detector's smoothing), compared with `threshold`.
     window_score: rarity of this window alone, among single normal windows.
     threshold, anomalous: the live threshold for as many windows as were averaged, and whether `score` is above it.
     level_dbfs: RMS level of the sound since the window before.
     spectrum_db: float32 [n_mels], the window's mean log-mel.
-    nearest: index of the enrolled window with the nearest embedding.
+    nearest: index of the enrolled window to explain this one against.
     """
 
     start_position: int
@@ -46,17 +48,28 @@ class WindowScore:
 class Detector:
     """Scores a stream against one bundle.
 
-    embedder, normal: of one model; the banks were fitted with this very embedder.
-    calibrations: for scores that average 1, 2, ... windows; a score averages as many of the last windows as there are
+    contract: of the model.
+    normal: what its windows are compared with.
+    calibrations: for scores of 1, 2, ... windows; a score takes in as many of the last windows as there are
         calibrations, or fewer at the start and after a gap, so the first score comes with the first window.
+    aggregation: how those windows become one score, as the calibrations were fitted.
+    embedder: the one the scorers were fitted with; None is enough where `normal.uses_network` is false.
 
     Samples are held back until they complete a window, so the front end always works in whole steps: the cheapest
     way, at no delay.
     """
 
-    def __init__(self, embedder: Embedder, normal: NormalSound, calibrations: Sequence[Calibration]) -> None:
-        self.contract = embedder.contract
+    def __init__(
+        self,
+        contract: ModelContract,
+        normal: NormalSound,
+        calibrations: Sequence[Calibration],
+        aggregation: Aggregation,
+        embedder: Embedder | None,
+    ) -> None:
+        self.contract = contract
         self._normal = normal
+        self._aggregation = aggregation
         self._calibrations = calibrations
         self._embedder = embedder
         self._front_end = LogMel(self.contract.features, padded=False)
@@ -105,7 +118,7 @@ class Detector:
         comparison = self._normal.compare(window[None], self._embedder)
         self._recent.append(comparison.distances[0])
         calibration = self._calibrations[len(self._recent) - 1]
-        score = _rarity(calibration, np.mean(self._recent, axis=0))
+        score = _rarity(calibration, self._aggregation.over(np.array(self._recent)))
         assert self._window_start is not None
         start = self._window_start
         end = start + self._window_samples

@@ -1,8 +1,8 @@
 """One score from several distances: how rare each would be in normal sound, on a common scale.
 
-A distance alone says nothing: 0.1 may be everyday for one machine and unheard of for another. Each side's normal
+A distance alone says nothing: 0.1 may be everyday for one machine and unheard of for another. Each scorer's normal
 distances (the enrolment scored against itself, fold by fold) are described by a gamma distribution; a new distance
-becomes its rarity, -log10 of the share of normal sound at least as far away. The score is the mean of the sides'
+becomes its rarity, -log10 of the share of normal sound at least as far away. The score is the mean of the scorers'
 rarities (Fisher's method of combining p-values, up to a factor): 0.3 is ordinary, 2 is one normal clip in a hundred.
 """
 
@@ -26,19 +26,19 @@ ASSUMED_SPREAD = 0.05
 
 @dataclass(frozen=True)
 class Fusion:
-    """The gamma distribution of each side's normal distances: shape and scale, one a side."""
+    """The gamma distribution of each scorer's normal distances: shape and scale, one a scorer."""
 
     shapes: tuple[float, ...]
     scales: tuple[float, ...]
 
     @classmethod
     def fit(cls, distances: np.ndarray) -> Fusion:
-        """From normal distances [n, views], n >= 1."""
+        """From normal distances [n, scorers], n >= 1."""
         fits = [_fit_side(side) for side in distances.T]
         return cls(tuple(shape for shape, _ in fits), tuple(scale for _, scale in fits))
 
     def score(self, distances: np.ndarray) -> np.ndarray:
-        """Mean rarity: distances [n, views] -> float64 [n], higher = more anomalous, never below 0."""
+        """Mean rarity: distances [n, scorers] -> float64 [n], higher = more anomalous, never below 0."""
         rarity = np.empty(distances.shape)
         for side, (shape, scale) in enumerate(zip(self.shapes, self.scales, strict=True)):
             rarity[:, side] = [-gamma_log_sf(float(d), shape, scale) / math.log(10.0) for d in distances[:, side]]
@@ -56,7 +56,7 @@ class Fusion:
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"fusion: {error!r} in {data!r}") from error
         if len(shapes) != len(scales) or not all(0.0 < x < math.inf for x in shapes + scales):
-            raise DataError(f"fusion: {data!r} is not one positive shape and scale a side")
+            raise DataError(f"fusion: {data!r} is not one positive shape and scale a scorer")
         return cls(shapes, scales)
 
 

@@ -76,14 +76,16 @@ def load_model(package: Path = DEFAULT_PACKAGE, precision: str = "int8") -> Mode
     return Model(ModelContract.from_dict(manifest.get("contract")), precision, network, manifest.get("provenance", {}))
 
 
-def check_schema(schema: Any, where: object) -> None:
-    """Refuse a file of a newer or no schema."""
+def check_schema(schema: Any, where: object, newest: int = SCHEMA_VERSION, oldest: int = 1) -> None:
+    """Refuse a file of no schema, or of one newer or older than can be read."""
     if not isinstance(schema, int) or schema < 1:
         raise DataError(f"{where}: no schema version, not made by edge-asd")
-    if schema > SCHEMA_VERSION:
+    if schema > newest:
         raise DataError(
-            f"{where}: schema {schema} is newer than this edge-asd reads ({SCHEMA_VERSION})", remedy="upgrade edge-asd"
+            f"{where}: schema {schema} is newer than this edge-asd reads ({newest})", remedy="upgrade edge-asd"
         )
+    if schema < oldest:
+        raise DataError(f"{where}: schema {schema} is older than this edge-asd reads ({oldest})", remedy="make it anew")
 
 
 def describe_member(data: bytes) -> dict[str, Any]:

@@ -1,28 +1,29 @@
-"""A machine's normal sound from two sides: embeddings and spectra. Everything that is scored is scored here."""
+"""A machine's normal sound as its scorers know it. Everything that is scored is scored here."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from edge_asd.bank import EmbeddingBank
 from edge_asd.errors import DataError
 from edge_asd.inference import Embedder
+from edge_asd.scorers import Features, Scorer, ScorerSpec, features_of, uses_network
+from edge_asd.scorers.neighbours import SpreadKnn
 from edge_asd.spectra import SpectrumBank, window_spectra
-
-VIEWS = ("embedding", "spectrum")
-"""The sides, in the order of every array of distances."""
 
 
 @dataclass(frozen=True)
 class Comparison:
     """Windows held against normal sound.
 
-    distances: float32 [k, views], larger = further from normal; each side has its own unit.
+    distances: float32 [k, scorers], larger = further from normal; each scorer has its own unit.
     spectra_db: float32 [k, 2 n_mels], the windows' own spectra.
-    nearest: int [k], the enrolled window with the nearest embedding, to explain a change against. The one with the
-        nearest spectrum would hide part of the change: it is the one that happens to share the most of it.
+    nearest: int [k], the enrolled window to explain a change against: that with the nearest embedding, where
+        embeddings are compared. The one with the nearest spectrum would hide part of the change: it is the one that
+        happens to share the most of it.
     """
 
     distances: np.ndarray
@@ -32,34 +33,72 @@ class Comparison:
 
 @dataclass(frozen=True)
 class NormalSound:
-    """The enrolled windows: row i of both banks is the same window."""
+    """The enrolled windows.
 
-    embeddings: EmbeddingBank
+    scorers: at least one, each fitted on all of them.
+    spectra: row i is the i-th window, as it is for every scorer that keeps single windows.
+    """
+
+    scorers: tuple[Scorer, ...]
     spectra: SpectrumBank
 
     def __post_init__(self) -> None:
-        if len(self.embeddings) != len(self.spectra):
-            raise DataError(f"bank: {len(self.embeddings)} embeddings but {len(self.spectra)} spectra")
+        if not self.scorers:
+            raise DataError("normal sound without a scorer")
+        for scorer in self.scorers:
+            if scorer.measure.n_windows not in (None, len(self.spectra)):
+                raise DataError(
+                    f"{scorer.spec}: {scorer.measure.n_windows} windows, but {len(self.spectra)} enrolled spectra"
+                )
 
     @classmethod
-    def fit(cls, embeddings: np.ndarray, spectra_db: np.ndarray) -> NormalSound:
-        """From embeddings [n, d] and spectra [n, 2 n_mels] of the same windows."""
-        return cls(EmbeddingBank.fit(embeddings), SpectrumBank.fit(spectra_db))
+    def fit(
+        cls,
+        specs: Sequence[ScorerSpec],
+        features: Features,
+        spectra_db: np.ndarray,
+        target: np.ndarray | None = None,
+    ) -> NormalSound:
+        """From the features the specs name, and spectra [n, 2 n_mels], of the same windows.
+
+        target: bool [n], windows of the target domain.
+        """
+        scorers = tuple(Scorer.fit(spec, features[spec.features], target) for spec in specs)
+        return cls(scorers, SpectrumBank.fit(spectra_db))
 
     def __len__(self) -> int:
-        return len(self.embeddings)
+        return len(self.spectra)
 
-    def compare(self, windows: np.ndarray, embedder: Embedder) -> Comparison:
-        """Hold log-mel windows [k, window_frames, n_mels] against the banks."""
-        spectra_db = window_spectra(windows)
-        from_embeddings, nearest = self.embeddings.nearest(embedder.embed(windows))
-        from_spectra, _ = self.spectra.nearest(spectra_db)
-        return Comparison(np.stack((from_embeddings, from_spectra), axis=1), spectra_db, nearest)
+    @property
+    def specs(self) -> tuple[ScorerSpec, ...]:
+        """What its scorers are, in the order of every array of distances."""
+        return tuple(scorer.spec for scorer in self.scorers)
 
-    def leave_fold_out(self, embeddings: np.ndarray, folds: np.ndarray) -> np.ndarray:
-        """Distances [n, views] of each enrolled window to the nearest of any *other* fold; NaN where all is one fold.
+    @property
+    def uses_network(self) -> bool:
+        """Whether comparing needs an embedder."""
+        return uses_network(self.specs)
 
-        embeddings: float32 [n, d], the rows the bank was fitted on. folds: int [n], the part of the enrolment each
-        came from; parts are left out whole, since windows of one part resemble each other more than tomorrow's will.
+    def compare(self, windows: np.ndarray, embedder: Embedder | None) -> Comparison:
+        """Hold log-mel windows [k, window_frames, n_mels] against normal sound.
+
+        embedder: of the model the scorers were fitted with; None is enough where `uses_network` is false.
         """
-        return np.stack((self.embeddings.leave_fold_out(embeddings, folds), self.spectra.leave_fold_out(folds)), axis=1)
+        features = features_of(self.specs, windows, embedder)
+        spectra_db = features["spectrum"] if "spectrum" in features else window_spectra(windows)
+        distances = np.empty((len(windows), len(self.scorers)), np.float32)
+        nearest: np.ndarray | None = None
+        from_network = False
+        for i, scorer in enumerate(self.scorers):
+            distances[:, i], index = scorer.measure.nearest(features[scorer.spec.features])
+            embedded = scorer.spec.view_of.uses_network
+            if index is not None and (nearest is None or (embedded and not from_network)):
+                nearest, from_network = index, embedded
+        if nearest is None:
+            nearest = self._by_spectrum.nearest(spectra_db)[1]
+        return Comparison(distances, spectra_db, nearest)
+
+    @cached_property
+    def _by_spectrum(self) -> SpreadKnn:
+        """Finds the window to explain against where no scorer keeps single windows."""
+        return SpreadKnn.fit(self.spectra.levels_db.astype(np.float32))

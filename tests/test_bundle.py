@@ -19,13 +19,9 @@ from edge_asd.errors import DataError, EdgeAsdError, MissingInputError
 from edge_asd.frontend import log_mel
 from edge_asd.model_package import describe_member
 
-ARRAYS = (
-    "normal.embeddings.vectors",
-    "normal.embeddings.scales",
-    "normal.spectra.levels_db",
-    "enrolment_scores.distances",
-    "enrolment_scores.pieces",
-)
+ARRAYS = ("normal.spectra.levels_db", "enrolment_scores.distances", "enrolment_scores.pieces")
+VECTORS, SCALES, ROWS = "scorer0/vectors.npy", "scorer0/scales.npy", "scorer1/rows.npy"
+"""Members of the default scorers; the last is also the spectra to explain against."""
 
 
 @pytest.fixture
@@ -40,7 +36,12 @@ def assert_same_bundle(one: Bundle, other: Bundle) -> None:
         a, b = (operator.attrgetter(name)(bundle) for bundle in (one, other))
         assert a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
-    for name in ("model", "clip_calibration", "live_calibrations", "enrolment", "provenance"):
+    assert one.normal.specs == other.normal.specs
+    for mine, its in zip(one.normal.scorers, other.normal.scorers, strict=True):
+        for name, array in mine.measure.arrays().items():
+            assert array.dtype == its.measure.arrays()[name].dtype
+            np.testing.assert_array_equal(array, its.measure.arrays()[name])
+    for name in ("aggregation", "model", "clip_calibration", "live_calibrations", "enrolment", "provenance"):
         assert getattr(one, name) == getattr(other, name)
 
 
@@ -120,9 +121,7 @@ def test_another_compression_method_in_the_directory_is_refused(saved: Path, met
         entry = original.find(b"PK\x01\x02", entry + 1)
 
 
-@pytest.mark.parametrize(
-    "name", ["model.onnx", "embeddings/scales.npy", "spectra/levels_db.npy", "enrolment_scores/pieces.npy"]
-)
+@pytest.mark.parametrize("name", ["model.onnx", SCALES, ROWS, "enrolment_scores/pieces.npy"])
 def test_a_missing_member_is_named(saved: Path, name: str) -> None:
     rewritten(saved, lambda members, manifest: members.pop(name))
     with pytest.raises(DataError, match=f"member {name} is missing"):
@@ -144,12 +143,24 @@ def test_a_member_that_is_not_the_recorded_one_is_named(saved: Path) -> None:
 @pytest.mark.parametrize(
     "change, word",
     [
-        ({"schema": 2}, r"schema 2 is newer than this edge-asd reads \(1\); upgrade edge-asd"),
+        ({"schema": 3}, r"schema 3 is newer than this edge-asd reads \(2\); upgrade edge-asd"),
+        ({"schema": 1}, r"schema 1 is older than this edge-asd reads \(2\); make it anew"),
         ({"schema": None}, "no schema version"),
         ({"format": "a song"}, "not an edge-asd bundle"),
         ({"members": []}, "lists no members"),
         ({"contract": {}}, "contract: key 'name' is missing"),
         ({"calibration": {}}, "incomplete bundle"),
+        ({"scorers": ["embedding:knn", "spectrum:tea"]}, r"'tea' is not known; .* enrol again"),
+        ({"scorers": ["spectrum:knn", "embedding:knn"]}, r"arrays \['scales', 'vectors'\], expected"),
+        ({"scorers": ["embedding:knn"]}, "does not fit"),
+        ({"scorers": []}, "without a scorer"),
+        ({"scorers": 3}, "incomplete bundle"),
+        ({"arrays": {}}, "incomplete bundle"),
+        ({"arrays": [1]}, "incomplete bundle"),
+        ({"arrays": {"spectra": {"levels_db": "elsewhere.npy"}}}, "incomplete bundle"),
+        ({"aggregation": {"top_share": 1.5}}, "top share 1.5"),
+        ({"aggregation": {"top_share": float("nan")}}, "top share nan"),
+        ({"aggregation": None}, "incomplete bundle"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
@@ -160,7 +171,7 @@ def test_a_manifest_that_cannot_be_used_is_refused(saved: Path, change: dict, wo
 
 
 @pytest.mark.parametrize("use", ["clip", "live"])
-def test_a_calibration_for_another_number_of_sides_is_refused(saved: Path, use: str) -> None:
+def test_a_calibration_for_another_number_of_scorers_is_refused(saved: Path, use: str) -> None:
     def one_sided(members: dict, manifest: dict) -> None:
         calibrations = manifest["calibration"][use]
         for calibration in calibrations if use == "live" else [calibrations]:
@@ -212,7 +223,7 @@ def test_a_pickled_member_is_refused_unopened(saved: Path, tmp_path: Path) -> No
     np.load(io.BytesIO(buffer.getvalue()), allow_pickle=True)
     assert sprung.exists()  # the trap works
     sprung.unlink()
-    for member in ("embeddings/vectors.npy", "spectra/levels_db.npy", "enrolment_scores/distances.npy"):
+    for member in (VECTORS, ROWS, "enrolment_scores/distances.npy"):
         rewritten(saved, lambda members, manifest, member=member: members.update({member: buffer.getvalue()}))
         with pytest.raises(DataError):
             load_bundle(saved)
@@ -228,14 +239,14 @@ def npy(array: np.ndarray) -> bytes:
 @pytest.mark.parametrize(
     "member, data",
     [
-        ("embeddings/vectors.npy", npy(np.zeros((5, 24), np.float32))),
-        ("embeddings/vectors.npy", npy(np.zeros((5, 24), np.int8))),
-        ("embeddings/scales.npy", npy(np.array(3.0))),
-        ("embeddings/scales.npy", b"not an array"),
-        ("embeddings/scales.npy", b""),
-        ("spectra/levels_db.npy", npy(np.zeros((5, 256), np.float32))),
-        ("spectra/levels_db.npy", npy(np.zeros((5, 256), np.float16))),
-        ("spectra/levels_db.npy", b"not an array"),
+        (VECTORS, npy(np.zeros((5, 24), np.float32))),
+        (VECTORS, npy(np.zeros((5, 24), np.int8))),
+        (SCALES, npy(np.array(3.0))),
+        (SCALES, b"not an array"),
+        (SCALES, b""),
+        (ROWS, npy(np.zeros((5, 256), np.float32))),
+        (ROWS, npy(np.zeros((5, 256), np.float16))),
+        (ROWS, b"not an array"),
         ("enrolment_scores/distances.npy", npy(np.array([[np.nan, np.nan]]))),
         ("enrolment_scores/distances.npy", npy(np.array([["a", "b"]]))),
     ],
@@ -248,7 +259,7 @@ def test_arrays_that_do_not_fit_are_refused(saved: Path, member: str, data: byte
 
 @pytest.mark.parametrize(
     "member, width",
-    [("embeddings/vectors.npy", 23), ("spectra/levels_db.npy", 254), ("enrolment_scores/distances.npy", 1)],
+    [(VECTORS, 23), (ROWS, 254), ("enrolment_scores/distances.npy", 1)],
 )
 def test_arrays_of_another_width_than_the_models_are_refused(saved: Path, member: str, width: int) -> None:
     def narrow(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
@@ -259,14 +270,14 @@ def test_arrays_of_another_width_than_the_models_are_refused(saved: Path, member
         load_bundle(saved)
 
 
-@pytest.mark.parametrize("member", ["embeddings", "spectra"])
-def test_sides_of_different_numbers_of_windows_are_refused(saved: Path, member: str) -> None:
+@pytest.mark.parametrize("member", ["scorer0", "scorer1/rows"])
+def test_scorers_of_different_numbers_of_windows_are_refused(saved: Path, member: str) -> None:
     def shorten(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
         for name in [name for name in members if name.startswith(member)]:
             members[name] = npy(np.load(io.BytesIO(members[name]))[:-1])
 
     rewritten(saved, shorten)
-    with pytest.raises(DataError, match=r"\d+ embeddings but \d+ spectra"):
+    with pytest.raises(DataError, match=r"\d+ windows, but \d+ enrolled spectra"):
         load_bundle(saved)
 
 

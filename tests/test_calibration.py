@@ -164,12 +164,12 @@ def enrolment_scores() -> EnrolmentScores:
     return EnrolmentScores(np.stack((side, 10.0 * side), axis=1), np.array([0, 0, 0, 0, 1, 1, 2], np.int32))
 
 
-def both_sides(expected: list[float]) -> np.ndarray:
+def both_scorers(expected: list[float]) -> np.ndarray:
     return np.stack((expected, 10.0 * np.array(expected)), axis=1)
 
 
 def test_clip_scores_are_means_over_pieces() -> None:
-    np.testing.assert_allclose(enrolment_scores().per_clip(), both_sides([2.5, 15.0, 7.0]))
+    np.testing.assert_allclose(enrolment_scores().per_clip(), both_scorers([2.5, 15.0, 7.0]))
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_clip_scores_are_means_over_pieces() -> None:
     ],
 )
 def test_smoothing_never_reaches_from_one_piece_into_the_next(n_windows: int, expected: list[float]) -> None:
-    np.testing.assert_allclose(enrolment_scores().smoothed(n_windows), both_sides(expected))
+    np.testing.assert_allclose(enrolment_scores().smoothed(n_windows), both_scorers(expected))
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge_asd.aggregation import Aggregation
 from edge_asd.audio.block import AudioBlock
 from edge_asd.bundle import Bundle
-from edge_asd.calibration import fit_stream
+from edge_asd.calibration import Calibration, fit_stream
 from edge_asd.clips import score_frames
 from edge_asd.detector import Detector, WindowScore
 from edge_asd.frontend import LogMel, log_mel
@@ -38,8 +40,12 @@ def blocks_of(samples: np.ndarray, cuts: list[int], first_position: int = 0, gap
     ]
 
 
+def made_detector(bundle: Bundle, calibrations: Sequence[Calibration]) -> Detector:
+    return Detector(bundle.contract, bundle.normal, calibrations, bundle.aggregation, bundle.embedder)
+
+
 def detector_of(bundle: Bundle, smoothing_windows: int = 3) -> Detector:
-    return Detector(bundle.embedder, bundle.normal, bundle.live_calibrations[:smoothing_windows])
+    return made_detector(bundle, bundle.live_calibrations[:smoothing_windows])
 
 
 def run(detector: Detector, blocks: list[AudioBlock]) -> list[WindowScore]:
@@ -114,7 +120,7 @@ def test_a_score_above_the_threshold_is_anomalous(tiny_bundle, steady_sound) -> 
     scores = run(detector_of(tiny_bundle), blocks)
     middle = float(np.median([score.score for score in scores]))
     calibrations = [dataclasses.replace(live, threshold=middle) for live in tiny_bundle.live_calibrations[:3]]
-    detector = Detector(tiny_bundle.embedder, tiny_bundle.normal, calibrations)
+    detector = made_detector(tiny_bundle, calibrations)
     again = run(detector, blocks)
     assert [score.anomalous for score in again] == [score.score > middle for score in scores]
     assert {score.anomalous for score in again} == {True, False}
@@ -172,7 +178,8 @@ def test_a_clips_score_is_the_rarity_of_its_windows_mean_distances_and_names_the
     samples[64000:68000] += steady_sound(0.25, seed=12, tone_hz=3000.0, tone_amplitude=0.4)
     frames = log_mel(samples, tiny_bundle.contract.features)
     calibration = tiny_bundle.clip_calibration
-    found = score_frames(frames, tiny_bundle.embedder, tiny_bundle.normal, calibration)
+    bundle = tiny_bundle
+    found = score_frames(frames, bundle.contract, bundle.normal, calibration, Aggregation(), bundle.embedder)
     windows, _ = clip_windows(frames, tiny_bundle.contract)
     distances = tiny_bundle.normal.compare(windows, tiny_bundle.embedder).distances
     assert found.n_windows == len(windows)
@@ -199,7 +206,7 @@ def test_other_smoothing_or_percentile_fits_fusion_and_threshold_anew(tiny_bundl
         (tiny_bundle.detector(smoothing_s=2 * step_s), live[:2]),
         (tiny_bundle.detector(smoothing_s=0.0, percentile=90.0), fit_stream(tiny_bundle.enrolment_scores, 1, 90.0)),
     ):
-        expected = Detector(tiny_bundle.embedder, tiny_bundle.normal, calibrations)
+        expected = made_detector(tiny_bundle, calibrations)
         scores = run(found, blocks)
         assert_same(scores, run(expected, blocks))
         assert scores[-1].threshold == calibrations[-1].threshold != as_enrolled[-1].threshold

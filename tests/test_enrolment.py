@@ -11,6 +11,7 @@ from edge_asd.calibration import Calibration
 from edge_asd.enrolment import Enrolment
 from edge_asd.errors import DataError
 from edge_asd.frontend import log_mel
+from edge_asd.scorers import cross_fitted, features_of
 from edge_asd.windows import clip_windows
 
 
@@ -29,9 +30,15 @@ def distances_between(bundle: Bundle, pieces: list[np.ndarray], folds: list[int]
 
     folds: one a piece.
     """
-    embeddings = [bundle.embedder.embed(clip_windows(piece, bundle.contract)[0]) for piece in pieces]
-    fold_of_window = np.repeat(folds, [len(own) for own in embeddings])
-    return bundle.normal.leave_fold_out(np.concatenate(embeddings), fold_of_window)
+    windows = [clip_windows(piece, bundle.contract)[0] for piece in pieces]
+    return cross_fitted_windows(bundle, windows, np.repeat(folds, [len(own) for own in windows]))
+
+
+def cross_fitted_windows(bundle: Bundle, windows: list[np.ndarray], fold_of_window: np.ndarray) -> np.ndarray:
+    """windows: of each piece."""
+    specs = bundle.normal.specs
+    heard = [features_of(specs, own, bundle.embedder) for own in windows]
+    return cross_fitted(specs, {key: np.concatenate([own[key] for own in heard]) for key in heard[0]}, fold_of_window)
 
 
 def limit(calibration: Calibration, distances: np.ndarray) -> float:
@@ -138,8 +145,9 @@ def test_one_recording_is_the_same_enrolment_as_its_pieces(tiny_model, tiny_embe
     for piece in np.array_split(frames, 6):
         pieces.add_frames(piece, "piece.npy")
     one, other = whole.finish({}), pieces.finish({})
-    for name in ("vectors", "scales"):
-        np.testing.assert_array_equal(getattr(one.normal.embeddings, name), getattr(other.normal.embeddings, name))
+    for mine, its in zip(one.normal.scorers, other.normal.scorers, strict=True):
+        for name, array in mine.measure.arrays().items():
+            np.testing.assert_array_equal(array, its.measure.arrays()[name])
     np.testing.assert_array_equal(one.normal.spectra.levels_db, other.normal.spectra.levels_db)
     np.testing.assert_array_equal(one.enrolment_scores.distances, other.enrolment_scores.distances)
     np.testing.assert_array_equal(one.enrolment_scores.pieces, other.enrolment_scores.pieces)
@@ -205,7 +213,7 @@ def test_a_single_piece_is_judged_by_its_halves_and_says_so(enrolment, steady_so
     assert np.isfinite(found).all()
     windows, _ = clip_windows(log_mel(steady_sound(12.0), bundle.contract.features), bundle.contract)
     halves = np.arange(len(windows)) >= len(windows) / 2
-    np.testing.assert_array_equal(found, bundle.normal.leave_fold_out(bundle.embedder.embed(windows), halves))
+    np.testing.assert_array_equal(found, cross_fitted_windows(bundle, [windows], halves))
 
 
 def test_a_recording_in_a_loop_still_enrols(enrolment, steady_sound) -> None:

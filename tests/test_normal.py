@@ -1,4 +1,4 @@
-"""Normal sound from two sides: each side is its own bank, and row i of both is the same window."""
+"""Normal sound: every scorer is asked about its own view, and the window to explain against is an enrolled one."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import pytest
 from edge_asd.bank import EmbeddingBank
 from edge_asd.errors import DataError
 from edge_asd.frontend import log_mel
-from edge_asd.normal import VIEWS, NormalSound
+from edge_asd.normal import NormalSound
+from edge_asd.scorers import Scorer, features_of, parse_scorers
+from edge_asd.scorers.neighbours import SpreadKnn
 from edge_asd.spectra import SpectrumBank, window_spectra
 from edge_asd.windows import clip_windows
 
-SIZE, N_SPECTRUM = 24, 256
+SPECS = parse_scorers("spectrum:knn+embedding:knn")
 
 
 @pytest.fixture(scope="module")
@@ -30,36 +32,24 @@ def asked(tiny_model, steady_sound) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def normal(enrolled, tiny_embedder) -> NormalSound:
-    return NormalSound.fit(tiny_embedder.embed(enrolled), window_spectra(enrolled))
+    return NormalSound.fit(SPECS, features_of(SPECS, enrolled, tiny_embedder), window_spectra(enrolled))
 
 
-@pytest.mark.parametrize("n_embeddings, n_spectra", [(3, 2), (2, 3), (1, 50)])
-def test_sides_of_different_numbers_of_windows_are_refused(n_embeddings: int, n_spectra: int) -> None:
-    rng = np.random.default_rng(0)
-    embeddings = rng.standard_normal((n_embeddings, SIZE)).astype(np.float32)
-    spectra_db = rng.standard_normal((n_spectra, N_SPECTRUM)).astype(np.float32)
-    with pytest.raises(DataError, match=f"{n_embeddings} embeddings but {n_spectra} spectra"):
-        NormalSound.fit(embeddings, spectra_db)
-    with pytest.raises(DataError, match=f"{n_embeddings} embeddings but {n_spectra} spectra"):
-        NormalSound(EmbeddingBank.fit(embeddings), SpectrumBank.fit(spectra_db))
+def test_scorers_of_different_numbers_of_windows_are_refused(normal, enrolled) -> None:
+    with pytest.raises(DataError, match=r"spectrum:knn: \d+ windows, but 3 enrolled spectra"):
+        NormalSound(normal.scorers, SpectrumBank.fit(window_spectra(enrolled[:3])))
+    with pytest.raises(DataError, match="without a scorer"):
+        NormalSound((), normal.spectra)
 
 
-def test_it_holds_every_window_on_both_sides(normal, enrolled, tiny_embedder) -> None:
-    assert len(normal) == len(normal.embeddings) == len(normal.spectra) == len(enrolled)
-    np.testing.assert_array_equal(normal.embeddings.vectors, EmbeddingBank.fit(tiny_embedder.embed(enrolled)).vectors)
-    np.testing.assert_array_equal(normal.spectra.levels_db, window_spectra(enrolled).astype(np.float16))
-
-
-def test_comparing_is_asking_both_banks(normal, enrolled, asked, tiny_embedder) -> None:
+def test_comparing_is_asking_every_scorer(normal, enrolled, asked, tiny_embedder) -> None:
     found = normal.compare(asked, tiny_embedder)
     from_embeddings, nearest_embedding = EmbeddingBank.fit(tiny_embedder.embed(enrolled)).nearest(
         tiny_embedder.embed(asked)
     )
-    from_spectra, nearest_spectrum = SpectrumBank.fit(window_spectra(enrolled)).nearest(window_spectra(asked))
-    assert found.distances.shape == (len(asked), len(VIEWS))
+    from_spectra, nearest_spectrum = SpreadKnn.fit(window_spectra(enrolled)).nearest(window_spectra(asked))
     assert found.distances.dtype == np.float32
-    np.testing.assert_array_equal(found.distances[:, VIEWS.index("embedding")], from_embeddings)
-    np.testing.assert_array_equal(found.distances[:, VIEWS.index("spectrum")], from_spectra)
+    np.testing.assert_array_equal(found.distances, np.stack((from_spectra, from_embeddings), axis=1))
     np.testing.assert_array_equal(found.spectra_db, window_spectra(asked))
     np.testing.assert_array_equal(found.nearest, nearest_embedding)
     assert (nearest_spectrum != nearest_embedding).any()
@@ -72,12 +62,19 @@ def test_an_enrolled_window_finds_itself(normal, enrolled, tiny_embedder) -> Non
     assert (found.distances.max(axis=0) < 0.1 * strange.distances.min(axis=0)).all()
 
 
-def test_leaving_a_fold_out_is_doing_so_on_both_sides(normal, enrolled, tiny_embedder) -> None:
-    embeddings = tiny_embedder.embed(enrolled)
-    folds = np.arange(len(enrolled)) * 4 // len(enrolled)
-    found = normal.leave_fold_out(embeddings, folds)
-    assert found.shape == (len(enrolled), len(VIEWS))
-    np.testing.assert_array_equal(found[:, 0], normal.embeddings.leave_fold_out(embeddings, folds))
-    np.testing.assert_array_equal(found[:, 1], normal.spectra.leave_fold_out(folds))
-    assert np.isfinite(found).all()
-    assert np.isnan(normal.leave_fold_out(embeddings, np.zeros(len(enrolled), int))).all()
+def test_statistics_alone_need_no_network_and_still_name_a_window(enrolled, asked, normal, tiny_embedder) -> None:
+    for text in ("spectrum:knn", "ranked:knn"):
+        specs = parse_scorers(text)
+        alone = NormalSound.fit(specs, features_of(specs, enrolled, None), window_spectra(enrolled))
+        assert not alone.uses_network
+        found = alone.compare(asked, None)
+        np.testing.assert_array_equal(
+            found.distances,
+            Scorer.fit(specs[0], features_of(specs, enrolled, None)[specs[0].features]).measure.distance(
+                features_of(specs, asked, None)[specs[0].features]
+            )[:, None],
+        )
+        assert found.nearest.shape == (len(asked),)
+    assert normal.uses_network
+    with pytest.raises(DataError, match="no network was started"):
+        normal.compare(asked, None)

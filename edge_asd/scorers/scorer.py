@@ -1,0 +1,103 @@
+"""A scorer: one view of the sound compared by one measure, fitted on one machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_asd.inference import Embedder
+from edge_asd.scorers.measure import Measure
+from edge_asd.scorers.spec import ScorerSpec
+
+SEED = 20_260_101
+"""Of whatever a measure draws; the same enrolment gives the same bundle."""
+
+Features = Mapping[str, np.ndarray]
+"""Rows of windows by `ScorerSpec.features`, float32 [n, f] each, the same windows in all."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A fitted scorer."""
+
+    spec: ScorerSpec
+    measure: Measure
+
+    @classmethod
+    def fit(
+        cls, spec: ScorerSpec, features: np.ndarray, target: np.ndarray | None = None, *, seed: int = SEED
+    ) -> Scorer:
+        """From rows [n, f] of the spec's view, n >= 1; target: bool [n], rows of the target domain."""
+        metric = spec.view_of.metric
+        return cls(spec, spec.measure_of.fit(features, target, metric=metric, seed=seed, **spec.measure_parameters))
+
+    @classmethod
+    def from_arrays(cls, spec: ScorerSpec, arrays: Mapping[str, np.ndarray]) -> Scorer:
+        """The inverse of `measure.arrays()`. Raises DataError."""
+        metric = spec.view_of.metric
+        return cls(spec, spec.measure_of.from_arrays(arrays, metric=metric, **spec.measure_parameters))
+
+
+def uses_network(specs: Iterable[ScorerSpec]) -> bool:
+    """Whether any of these scorers needs embeddings."""
+    return any(spec.view_of.uses_network for spec in specs)
+
+
+def features_of(specs: Iterable[ScorerSpec], windows: np.ndarray, embedder: Embedder | None) -> dict[str, np.ndarray]:
+    """The features these scorers compare, each computed once.
+
+    windows: log-mel [k, window_frames, n_mels]. embedder: may be None where no scorer uses the network.
+    """
+    found: dict[str, np.ndarray] = {}
+    for spec in specs:
+        if spec.features not in found:
+            found[spec.features] = spec.view_of.features(windows, embedder, **spec.view_parameters)
+    return found
+
+
+def cross_fitted(
+    specs: Sequence[ScorerSpec],
+    features: Features,
+    folds: np.ndarray,
+    target: np.ndarray | None = None,
+    *,
+    seed: int = SEED,
+) -> np.ndarray:
+    """Distances of enrolled windows as of windows never heard: float32 [n, scorers], NaN where all is one fold.
+
+    Every scorer is fitted without a fold and asked about that fold, for each fold in turn; so no window is compared
+    with itself, nor with its neighbours in time, whatever the measure keeps of them.
+
+    folds: int [n], the part of the enrolment each window came from; parts are left out whole, since windows of one
+        part resemble each other more than tomorrow's will. target: bool [n], windows of the target domain.
+    """
+    distances = np.full((len(folds), len(specs)), np.nan, np.float32)
+    for fold in np.unique(folds):
+        inside = folds == fold
+        if inside.all():
+            continue
+        left = None if target is None else target[~inside]
+        for i, spec in enumerate(specs):
+            rows = features[spec.features]
+            scorer = Scorer.fit(spec, rows[~inside], left, seed=seed)
+            distances[inside, i] = scorer.measure.distance(rows[inside])
+    return distances
+
+
+def domain_folds(folds: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """Folds that leave some of the few target-domain pieces to fit on, int [n_pieces].
+
+    Where all target pieces lie in one fold, leaving it out would judge them by the source domain alone; that fold is
+    then split into two stretches with half of the target pieces each. A single target piece cannot be split.
+
+    folds: int [n_pieces]. target: bool [n_pieces].
+    """
+    target_at = np.flatnonzero(target)
+    if len(target_at) < 2 or len(set(folds[target_at].tolist())) != 1 or target.all():
+        return folds
+    split = folds.copy()
+    later = np.arange(len(folds)) >= target_at[len(target_at) // 2]
+    split[later & (folds == folds[target_at[0]])] = folds.max() + 1
+    return split

@@ -1,0 +1,73 @@
+"""Views: log-mel windows as rows of features that a measure can compare.
+
+A further view (of what a change of room or microphone leaves alone, say) is one more entry in `VIEWS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_asd.contract import ModelContract
+from edge_asd.errors import DataError
+from edge_asd.inference import Embedder
+from edge_asd.spectra import window_spectra
+
+Windows = np.ndarray
+"""Log-mel windows float32 [k, window_frames, n_mels] in dB."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to see a window.
+
+    metric: how its rows compare, see `edge_asd.scorers.space`.
+    width: numbers in a row, from the contract.
+    statistics: rows from windows and parameters; None for what the network gives.
+    parameters: name -> (default, lowest, highest).
+    """
+
+    metric: str
+    width: Callable[[ModelContract], int]
+    statistics: Callable[..., np.ndarray] | None
+    parameters: Mapping[str, tuple[float, float, float]]
+
+    @property
+    def uses_network(self) -> bool:
+        """Whether the network must run."""
+        return self.statistics is None
+
+    def features(self, windows: Windows, embedder: Embedder | None, **parameters: float) -> np.ndarray:
+        """Rows float32 [k, width]; the embedder may be missing where the network is not used."""
+        if self.statistics is not None:
+            return self.statistics(windows, **parameters)
+        if embedder is None:
+            raise DataError("embeddings are asked for, but no network was started")
+        return embedder.embed(windows)
+
+
+def rank_pooled(windows: Windows, r: float) -> np.ndarray:
+    """Time-weighted frequency-domain rank pooling: float32 [k, n_mels] in dB.
+
+    The frames of each band are sorted, the loudest first, and averaged with weights r**i: r = 1 is the mean over
+    time, r = 0 the maximum; between them short loud events count for more than their length. Guan et al.,
+    "Time-weighted frequency domain audio representation with GMM estimator for anomalous sound detection"
+    (arXiv 2305.03328).
+    """
+    if r == 1.0:
+        return windows.mean(axis=1)
+    n_frames = windows.shape[1]
+    weights = np.power(np.float32(r), np.arange(n_frames, dtype=np.float32))  # 0 ** 0 = 1
+    ranked = np.sort(windows, axis=1)[:, ::-1]
+    return np.einsum("t,ktm->km", weights / weights.sum(), ranked)
+
+
+VIEWS: Mapping[str, View] = {
+    "embedding": View("cosine", lambda contract: contract.embedding_size, None, {}),
+    "spectrum": View("spread", lambda contract: 2 * contract.features.n_mels, window_spectra, {}),
+    "ranked": View("spread", lambda contract: contract.features.n_mels, rank_pooled, {"r": (0.99, 0.0, 1.0)}),
+}
+"""embedding: what the network makes of the window. spectrum: mean and deviation over time of every band. ranked:
+time-weighted rank pooling of every band."""
