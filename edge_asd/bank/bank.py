@@ -1,0 +1,252 @@
+"""The embedding bank: what normal sounds like, as int8 unit vectors with tags, and the distance to the nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from edge_asd.bank.compaction import DEFAULT_METHOD, METHODS, k_centre, k_means, shares
+from edge_asd.bank.search import BlockSearch, Search, search_of
+from edge_asd.bank.vectors import checked, directions, quantised, unit_vectors
+from edge_asd.errors import DataError
+
+DOMAINS = ("source", "target")
+"""Where sound was enrolled: as first installed, and after a change of speed, load, room or microphone."""
+_FIELDS = ("vectors", "scales", "domains", "enrolled_s")
+
+
+@dataclass(frozen=True)
+class EmbeddingBank:
+    """Normal embeddings of one machine, each with the domain and the time it was enrolled in.
+
+    vectors: int8 [n, d]; vectors * scales[:, None] are the unit vectors. They may be memory-mapped.
+    scales: float32 [n].
+    domains: uint8 [n], an index into DOMAINS; None: all source.
+    enrolled_s: uint32 [n], seconds since 1970 (UTC), 0 = unknown; None: all unknown. Of vectors merged into one, the
+        latest: that sound was still heard then.
+    budget_bytes: what the four arrays together never exceed, whatever is added; None: no limit.
+    method: of METHODS, how vectors are chosen when they would exceed it.
+
+    Raises DataError for arrays that do not fit each other, or a budget that holds no vector.
+    """
+
+    vectors: np.ndarray
+    scales: np.ndarray
+    domains: np.ndarray = None  # type: ignore[assignment]  # an array once built
+    enrolled_s: np.ndarray = None  # type: ignore[assignment]
+    budget_bytes: int | None = None
+    method: str = DEFAULT_METHOD
+
+    def __post_init__(self) -> None:
+        n = len(self.vectors)
+        if self.vectors.ndim != 2 or 0 in self.vectors.shape or self.vectors.dtype != np.int8:
+            raise DataError(f"embedding bank: {self.vectors.dtype} {list(self.vectors.shape)}, expected int8 [n, d]")
+        if self.scales.shape != (n,) or not np.isfinite(self.scales).all():
+            raise DataError(f"embedding bank: not one finite scale for each of {n} vectors")
+        for name, dtype in (("domains", np.uint8), ("enrolled_s", np.uint32)):
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, np.zeros(n, dtype))
+            tags = getattr(self, name)
+            if tags.shape != (n,) or tags.dtype != dtype:
+                expected = f"{np.dtype(dtype)} [{n}]"
+                raise DataError(f"embedding bank: {name} are {tags.dtype} {list(tags.shape)}, expected {expected}")
+        if self.domains.max() >= len(DOMAINS):
+            raise DataError(f"embedding bank: domain {self.domains.max()}, known are 0 to {len(DOMAINS) - 1}")
+        if self.method not in METHODS:
+            raise DataError(f"embedding bank: unknown method {self.method!r}", remedy=f"one of {', '.join(METHODS)}")
+        if self.budget_bytes is not None and n > capacity(self.budget_bytes, self.vectors.shape[1]):
+            raise DataError(f"embedding bank: {self.nbytes} bytes, its budget is {self.budget_bytes}")
+
+    @classmethod
+    def fit(
+        cls,
+        embeddings: np.ndarray,
+        *,
+        domain: str | np.ndarray = DOMAINS[0],
+        enrolled_s: float | np.ndarray = 0,
+        budget_bytes: int | None = None,
+        method: str = DEFAULT_METHOD,
+        seed: int = 0,
+    ) -> EmbeddingBank:
+        """Store embeddings [n, d] (any length) as int8 unit vectors with one scale each.
+
+        domain: one of DOMAINS, or uint8 [n]. enrolled_s: seconds since 1970, or [n] of them.
+        budget_bytes, method, seed: as few of them as the budget holds, see `compacted`.
+        Raises DataError for NaN and infinity, an unknown domain, or a budget that holds no vector.
+        """
+        vectors, scales = quantised(unit_vectors(checked(embeddings)))
+        bank = cls(vectors, scales, *_tags(len(vectors), domain, enrolled_s), method=method)
+        return bank if budget_bytes is None else bank.compacted(budget_bytes, method, seed)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all vectors, scales and tags."""
+        return len(self) * vector_bytes(self.vectors.shape[1])
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The four arrays by name; with `budget_bytes` and `method`, `EmbeddingBank(**...)` makes the same bank."""
+        return {name: getattr(self, name) for name in _FIELDS}
+
+    def add(
+        self,
+        embeddings: np.ndarray,
+        *,
+        domain: str | np.ndarray = DOMAINS[0],
+        enrolled_s: float | np.ndarray = 0,
+        seed: int = 0,
+    ) -> EmbeddingBank:
+        """A bank that knows embeddings [m, d] as well, compacted anew if they exceed its budget. Raises as `fit`."""
+        if embeddings.ndim != 2 or embeddings.shape[1] != self.vectors.shape[1]:
+            raise DataError(
+                f"embedding bank: embeddings of shape {list(embeddings.shape)}, expected [n, {self.vectors.shape[1]}]"
+            )
+        if not len(embeddings):
+            return self
+        new = EmbeddingBank.fit(embeddings, domain=domain, enrolled_s=enrolled_s)
+        joined = {name: np.concatenate((array, new.arrays()[name])) for name, array in self.arrays().items()}
+        bank = _bank_of(joined, None, self.method)
+        return bank if self.budget_bytes is None else bank.compacted(self.budget_bytes, self.method, seed)
+
+    def forget(
+        self, *, domain: str | None = None, enrolled_before_s: float | None = None, index: np.ndarray | None = None
+    ) -> EmbeddingBank:
+        """A bank without the vectors that meet all that is given.
+
+        domain: one of DOMAINS. enrolled_before_s: seconds since 1970; vectors of unknown time count as old.
+        index: int [m], rows of this bank. Raises DataError for an unknown domain or row, or if nothing would be left.
+        """
+        gone = np.ones(len(self), bool)
+        if domain is not None:
+            gone &= self.domains == _domain_index(domain)
+        if enrolled_before_s is not None:
+            gone &= self.enrolled_s < enrolled_before_s
+        if index is not None:
+            rows = np.asarray(index, np.intp)
+            if rows.size and (rows.min() < 0 or rows.max() >= len(self)):
+                raise DataError(f"embedding bank: no row {rows.min() if rows.min() < 0 else rows.max()} of {len(self)}")
+            gone &= np.isin(np.arange(len(self)), rows)
+        if gone.all():
+            raise DataError("embedding bank: nothing would be left to compare with", remedy="add new sound first")
+        return self._rows(~gone)
+
+    def compacted(self, budget_bytes: int, method: str = DEFAULT_METHOD, seed: int = 0) -> EmbeddingBank:
+        """A bank of as many vectors as budget_bytes holds, all tags counted; this one's own if they already fit.
+
+        Each domain is compacted for itself, and one with few vectors keeps all of them. method: "k-centre" keeps
+        vectors that were enrolled, "k-means" the centres of groups. Raises DataError if no vector fits.
+        """
+        n_kept = capacity(budget_bytes, self.vectors.shape[1])
+        if len(self) <= n_kept:
+            return replace(self, budget_bytes=budget_bytes, method=method)
+        known = np.unique(self.domains)
+        n_of_domain = shares(np.array([(self.domains == domain).sum() for domain in known]), n_kept)
+        parts = []
+        for domain, n_places in zip(known, n_of_domain, strict=True):
+            if n_places:
+                part = self._rows(self.domains == domain)
+                parts.append(part._reduced(n_places, method, seed))
+        joined = {name: np.concatenate([part.arrays()[name] for part in parts]) for name in _FIELDS}
+        return _bank_of(joined, budget_bytes, method)
+
+    def coverage(self, embeddings: np.ndarray) -> tuple[float, float]:
+        """How far embeddings [n, d] are from the bank: median and 95th percentile of the cosine distance.
+
+        Of the embeddings a bank was compacted from, it is what compaction cost.
+        """
+        distance, _ = self.nearest(embeddings)
+        return float(np.median(distance)), float(np.percentile(distance, 95))
+
+    def nearest(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cosine distance (0 same direction ... 2 opposite) to the nearest bank vector, and which.
+
+        embeddings: float32 [q, d]. Returns float32 [q] and int [q]. Raises DataError for NaN and infinity.
+        """
+        distance, index = self._search.nearest(embeddings)
+        if np.isnan(distance).any():
+            checked(embeddings, "compared embeddings")
+        return distance, index
+
+    def leave_fold_out(self, embeddings: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        """Distance of each enrolled embedding to the nearest of a bank made without its fold, in the same way.
+
+        embeddings: float32 [n, d], what the bank was fitted on. folds: int [n]. Returns float32 [n]; NaN where
+        all is one fold.
+        """
+        checked(embeddings)
+        distance = np.full(len(embeddings), np.nan, np.float32)
+        whole = self if len(self) == len(embeddings) else EmbeddingBank.fit(embeddings, method=self.method)
+        for fold in np.unique(folds):
+            inside = folds == fold
+            if inside.all():
+                continue
+            others = whole._rows(~inside)
+            if self.budget_bytes is not None:
+                others = others.compacted(self.budget_bytes, self.method)
+            distance[inside], _ = BlockSearch(others.vectors).nearest(embeddings[inside])
+        return distance
+
+    @cached_property
+    def _search(self) -> Search:
+        return search_of(self.vectors)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the search, which cannot leave the process and is soon made again."""
+        return {name: value for name, value in self.__dict__.items() if name != "_search"}
+
+    def _rows(self, chosen: np.ndarray) -> EmbeddingBank:
+        return _bank_of({name: array[chosen] for name, array in self.arrays().items()}, self.budget_bytes, self.method)
+
+    def _reduced(self, k: int, method: str, seed: int) -> EmbeddingBank:
+        """k vectors that stand for these, all of one domain."""
+        if k >= len(self):
+            return self
+        unit = directions(self.vectors)
+        if method == "k-centre":
+            return self._rows(np.sort(k_centre(unit, k, seed)))
+        centres, owner = k_means(unit, k, seed)
+        vectors, scales = quantised(centres)
+        enrolled_s = np.zeros(k, np.uint32)
+        np.maximum.at(enrolled_s, owner, self.enrolled_s)
+        return EmbeddingBank(vectors, scales, self.domains[:k], enrolled_s, method=method)
+
+
+def vector_bytes(size: int) -> int:
+    """What one vector of `size` coordinates takes: int8 coordinates, a float32 scale, a domain, a time."""
+    return size + 4 + 1 + 4
+
+
+def capacity(budget_bytes: int, size: int) -> int:
+    """How many vectors of `size` coordinates a budget holds. Raises DataError if it is none."""
+    n = budget_bytes // vector_bytes(size)
+    if n < 1:
+        raise DataError(
+            f"bank budget of {budget_bytes} bytes: one vector takes {vector_bytes(size)}",
+            remedy=f"give at least {vector_bytes(size)} bytes, 64KiB is good",
+        )
+    return n
+
+
+def _bank_of(arrays: dict[str, np.ndarray], budget_bytes: int | None, method: str) -> EmbeddingBank:
+    vectors, scales, domains, enrolled_s = (arrays[name] for name in _FIELDS)
+    return EmbeddingBank(vectors, scales, domains, enrolled_s, budget_bytes, method)
+
+
+def _domain_index(domain: str) -> int:
+    if domain not in DOMAINS:
+        raise DataError(f"embedding bank: unknown domain {domain!r}", remedy=f"one of {', '.join(DOMAINS)}")
+    return DOMAINS.index(domain)
+
+
+def _tags(n: int, domain: str | np.ndarray, enrolled_s: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """domains and enrolled_s of n vectors."""
+    domains = np.full(n, _domain_index(domain), np.uint8) if isinstance(domain, str) else np.asarray(domain, np.uint8)
+    seconds = np.asarray(enrolled_s, np.float64)
+    if not ((seconds >= 0) & (seconds < 2**32)).all():
+        raise DataError(f"embedding bank: enrolled at {np.min(seconds):g} s, expected seconds since 1970")
+    return domains, np.broadcast_to(seconds.astype(np.uint32), (n,)).copy()
