@@ -12,8 +12,6 @@ from typing import Any
 
 from edge_asd.errors import DataError
 
-SCHEMA_VERSION = 1
-
 
 @dataclass(frozen=True)
 class LogMelSpec:

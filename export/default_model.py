@@ -65,7 +65,7 @@ def make_package(recipe: Recipe, teacher: Path, work_dir: Path, out_dir: Path, p
         "final_losses": {name: round(value, 4) for name, value in losses.items()},
         "int8_cosine_to_fp32": {"mean": round(float(cosines.mean()), 5), "min": round(float(cosines.min()), 5)},
     }
-    write_package(out_dir, contract, {"int8": int8_network, "fp32": float_network}, provenance)
+    write_package(out_dir, contract, {("onnx", "int8"): int8_network, ("onnx", "fp32"): float_network}, provenance)
     _say(f"{out_dir}: int8 {len(int8_network)} bytes, {integer} of {convolutions} convolutions in integers")
     _say(f"cosine to fp32 mean {cosines.mean():.4f}, min {cosines.min():.4f}")
 

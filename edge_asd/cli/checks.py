@@ -17,11 +17,11 @@ from typing import Any
 from edge_asd.errors import EdgeAsdError
 
 OLDEST_PYTHON = (3, 10)
-PACKAGES = {
-    "numpy": "numpy", "onnxruntime": "onnxruntime", "yaml": "pyyaml", "soundfile": "soundfile", "soxr": "soxr",
-    "PIL": "pillow",
-}  # fmt: skip
-"""Module -> name to install it by. sounddevice is looked at together with PortAudio."""
+PACKAGES = {"numpy": "numpy", "yaml": "pyyaml", "soundfile": "soundfile", "soxr": "soxr", "PIL": "pillow"}
+"""Module -> name to install it by. sounddevice is looked at together with PortAudio, runtimes by `runtimes`."""
+NOT_ON_32_BIT = ("soxr",)
+"""Without wheels there: a microphone must give the model's rate itself."""
+ABSENT = "not installed"
 FREE_BYTES_NEEDED = 50_000_000
 
 
@@ -46,6 +46,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
     """
     findings = [python(sys.version_info[:3], 8 * struct.calcsize("P"))]
     findings += [package(module, name, importlib.import_module) for module, name in PACKAGES.items()]
+    findings.append(runtimes(importlib.import_module))
     if not any(finding.state == "fail" for finding in findings):
         findings.append(model())
     findings += [portaudio(), cards(root), disk(Path.cwd())]
@@ -53,14 +54,14 @@ def examine(root: Path = Path("/")) -> list[Finding]:
 
 
 def python(version: Sequence[int], bits: int) -> Finding:
-    """A 64-bit Python that is new enough."""
+    """A Python that is new enough; 32 bits are told, since fewer packages exist for them."""
     shown = f"{'.'.join(map(str, version))}, {bits}-bit"
     if tuple(version[:2]) < OLDEST_PYTHON:
         wanted = ".".join(map(str, OLDEST_PYTHON))
         return Finding("Python", "fail", f"{shown}: {wanted} or newer is needed", "sudo apt install python3")
     if bits < 64:
-        detail = f"{shown}: onnxruntime is not built for 32-bit systems; install the 64-bit system image on this board"
-        return Finding("Python", "fail", detail)
+        detail = f"{shown}: only tflite-runtime is built for it; the 64-bit system image runs faster"
+        return Finding("Python", "warn", detail)
     return Finding("Python", "ok", shown)
 
 
@@ -72,28 +73,50 @@ def package(module: str, name: str, load: Callable[[str], Any]) -> Finding:
     try:
         loaded = load(module)
     except ModuleNotFoundError:
-        return Finding(name, "fail", "not installed", _install(name))
+        if name in NOT_ON_32_BIT and sys.maxsize < 2**32:
+            return Finding(name, "warn", "not installed: sound must come at the model's rate (ALSA: plughw:CARD=...)")
+        return Finding(name, "fail", ABSENT, _install(name))
     except Exception as error:  # a broken binary package raises anything
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:150]}"
         return Finding(name, "fail", why, f"{_pip()} install --force-reinstall {name}")
     return Finding(name, "ok", str(getattr(loaded, "__version__", "installed")))
 
 
-def model() -> Finding:
-    """The model that ships: both networks' hashes, and one run of the int8 one."""
+def runtimes(load: Callable[[str], Any]) -> Finding:
+    """At least one library that runs the network.
+
+    load: imports a module by name.
+    """
+    from edge_asd.inference.runtimes import RUNTIMES, advised
+
+    looked_at = {runtime.name: package(runtime.module, runtime.name, load) for runtime in RUNTIMES}
+    working = [f"{name} {finding.detail}" for name, finding in looked_at.items() if finding.state == "ok"]
+    broken = [f"{name}: {f.detail}" for name, f in looked_at.items() if f.state == "fail" and f.detail != ABSENT]
+    if not working:
+        mend = f"{_quoted(sys.executable)} -m {advised().mend}"
+        return Finding("runtime", "fail", "; ".join(broken) or "none installed", mend)
+    return Finding("runtime", "ok", ", ".join(working) + "".join(f"; broken: {why}" for why in broken))
+
+
+def model(package: Path | None = None) -> Finding:
+    """The model that ships: the hashes of all its networks, and one run of the int8 one.
+
+    package: None: the one that ships.
+    """
     import numpy as np
 
-    from edge_asd.inference import load_embedder
-    from edge_asd.model_package import PRECISIONS, load_model
+    from edge_asd.inference import load_embedder, runnable_formats
+    from edge_asd.model_package import DEFAULT_PACKAGE, load_all, load_model
 
     try:
-        networks = [load_model(precision=precision) for precision in PRECISIONS]
-        contract = networks[0].contract
+        networks = load_all(package or DEFAULT_PACKAGE)
+        chosen = load_model(package or DEFAULT_PACKAGE, formats=runnable_formats())
+        contract = chosen.contract
         window = np.zeros((1, contract.window_frames, contract.features.n_mels), np.float32)
-        load_embedder(networks[0]).embed(window)
+        load_embedder(chosen).embed(window)
     except EdgeAsdError as error:
         return Finding("model", "fail", str(error), f"{_pip()} install --force-reinstall edge-asd")
-    sizes = ", ".join(f"{network.precision} {len(network.network) / 1e6:.1f} MB" for network in networks)
+    sizes = ", ".join(f"{n.network_format} {n.precision} {len(n.network) / 1e6:.1f} MB" for n in networks)
     return Finding("model", "ok", f"{contract.name} {contract.version}, {sizes}")
 
 

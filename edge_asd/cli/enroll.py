@@ -51,7 +51,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help=f"how long to listen to the device: 90, 60s, 10m, 1h (default {DEFAULT_DURATION})",
     )
     parser.add_argument("--wait", action="store_true", help="wait for a microphone that is not there")
-    add_settings(parser, "audio.channel", "audio.rate", "model.package", "model.precision")
+    add_settings(parser, "audio.channel", "audio.rate", "model.package", "model.precision", "model.runtime")
     add_settings(parser, "detector.step_s", "detector.smoothing_s")
     parser.add_argument(
         "--percentile", type=percentile, metavar="P", help="share of normal clips, in %%, meant to stay quiet (95)"
@@ -74,18 +74,18 @@ def run(args: argparse.Namespace) -> int:
     check_output(args.out, force=args.force)
     from edge_asd.bundle import save_bundle
     from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, DEFAULT_LIVE_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
-    from edge_asd.inference import load_embedder
+    from edge_asd.inference import load_embedder, runnable_formats
     from edge_asd.model_package import DEFAULT_PACKAGE, load_model
 
     config = loaded.config
     package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
-    model = load_model(package, config.model.precision)
+    model = load_model(package, config.model.precision, runnable_formats(config.model.runtime))
     if config.detector.step_s is not None:
         model = model.with_step(config.detector.step_s)
     smoothing_s = config.detector.smoothing_s
     enrolment = Enrolment(
         model,
-        load_embedder(model),
+        load_embedder(model, config.model.runtime),
         clip_percentile=args.percentile or DEFAULT_CLIP_PERCENTILE,
         live_percentile=args.live_percentile or config.detector.percentile or DEFAULT_LIVE_PERCENTILE,
         smoothing_s=DEFAULT_SMOOTHING_S if smoothing_s is None else smoothing_s,

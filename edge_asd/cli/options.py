@@ -33,6 +33,9 @@ SETTINGS = {
     "model.bundle": _Option("--bundle", "FILE", str, "the machine's .asd file"),
     "model.package": _Option("--model", "DIR", str, "model package to enrol with (default: the one that ships)"),
     "model.precision": _Option("--precision", "KIND", str, "network to enrol with: int8 or fp32 (default int8)"),
+    "model.runtime": _Option(
+        "--runtime", "NAME", str, "library for the network: auto, onnxruntime, litert or tflite (default auto)"
+    ),
     "detector.step_s": _Option(
         "--step", "S", float, "seconds from one scored window to the next (default: the model's)"
     ),

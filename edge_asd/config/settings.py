@@ -49,6 +49,8 @@ class ModelConfig:
     """Model package to enrol with (a directory); unset: the one that ships with edge-asd."""
     precision: str = setting("int8", kind="text", choices=("int8", "fp32"))
     """Network to enrol with; a bundle carries its own."""
+    runtime: str = setting("auto", kind="text", choices=("auto", "onnxruntime", "litert", "tflite"))
+    """Library that runs the network; auto: the first of these that is installed and runs the network's format."""
 
 
 @dataclass(frozen=True)

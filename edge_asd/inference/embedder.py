@@ -13,6 +13,8 @@ class Embedder(Protocol):
     """A network with its contract, in some runtime."""
 
     contract: ModelContract
+    runtime: str
+    """Library and version that runs it, for provenance."""
 
     def embed(self, windows: np.ndarray) -> np.ndarray:
         """Log-mel windows float32 [n, window_frames, n_mels] in dB -> embeddings float32 [n, embedding_size]."""

@@ -7,6 +7,7 @@ import numpy as np
 from edge_asd.contract import ModelContract
 from edge_asd.errors import DataError, UnavailableError
 from edge_asd.inference.embedder import normalised
+from edge_asd.inference.runtimes import RUNTIMES
 
 MAX_BATCH = 16
 """Windows run at once: more gains nothing on one thread and costs memory."""
@@ -24,7 +25,7 @@ class OnnxEmbedder:
         try:
             import onnxruntime
         except ImportError as error:
-            raise UnavailableError("onnxruntime is not installed", remedy="pip install onnxruntime") from error
+            raise UnavailableError("onnxruntime is not installed", remedy=RUNTIMES[0].mend) from error
         onnxruntime.disable_telemetry_events()  # it would otherwise try to persist an id in the user's home
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
@@ -36,6 +37,7 @@ class OnnxEmbedder:
         except Exception as error:  # onnxruntime raises several unrelated classes for a bad file
             raise DataError(f"the network cannot be loaded: {str(error).splitlines()[0]}") from error
         self.contract = contract
+        self.runtime = f"onnxruntime {onnxruntime.__version__}"
         features = contract.features
         self._input = self._checked(self._session.get_inputs(), [1, contract.window_frames, features.n_mels], "input")
         self._output = self._checked(self._session.get_outputs(), [contract.embedding_size], "output")

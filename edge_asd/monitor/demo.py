@@ -13,7 +13,7 @@ from edge_asd.audio.block import AudioBlock
 from edge_asd.audio.generator import GeneratedSource
 from edge_asd.detector import Detector
 from edge_asd.enrolment import Enrolment
-from edge_asd.inference import load_embedder
+from edge_asd.inference import load_embedder, runnable_formats
 from edge_asd.model_package import load_model
 from edge_asd.simulator import Fault, Machine, Scene, render
 
@@ -97,7 +97,7 @@ def prepare(
     paced: the run comes at the speed of sound; otherwise at once.
     on_fault: told when the fault sets in, Unix UTC s.
     """
-    model = load_model()
+    model = load_model(formats=runnable_formats())
     embedder = load_embedder(model)
     rate_hz = model.contract.features.rate_hz
     rng = np.random.default_rng(SEED)

@@ -104,7 +104,7 @@ def test_silent_calibration_is_refused(network, level):
 def test_a_written_package_loads_and_runs(network, windows, tiny_recipe, tmp_path):
     contract = tiny_recipe.model_contract()
     int8 = quantised(network, windows, QuantiseSettings())
-    write_package(tmp_path / "m", contract, {"int8": int8, "fp32": network}, {"made": "in a test"})
+    write_package(tmp_path / "m", contract, {("onnx", "int8"): int8, ("onnx", "fp32"): network}, {"made": "in a test"})
     for precision, expected in (("int8", int8), ("fp32", network)):
         loaded = load_model(tmp_path / "m", precision)
         assert (loaded.network, loaded.contract, loaded.provenance) == (expected, contract, {"made": "in a test"})
