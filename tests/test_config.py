@@ -97,7 +97,7 @@ def test_every_setting_can_come_from_the_environment(name: str) -> None:
         ("audio:\n  device: [a, b]\n", 2, "audio.device is a list"),
         ("audio:\n  aliases: usb\n", 2, "audio.aliases is 'usb'; give a map"),
         ("audio:\n  aliases: {mic0: 3}\n", 2, "audio.aliases is a map"),
-        ("output:\n  format: xml\n", 2, "output.format is 'xml'; give auto, meter or json"),
+        ("output:\n  format: xml\n", 2, "output.format is 'xml'; give auto, meter, json or events"),
         ("audio:\n  rate: 10\n", 2, "audio.rate is 10; give a whole number of at least 4000 and at most 768000"),
         ("audio:\n  rate: 8000\n  rate: 16000\n", 3, "'rate' is given twice in audio"),
         ("audio: 5\n", 1, "audio is not a map"),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge_asd.audio.block import AudioSource
     from edge_asd.config import Config
     from edge_asd.detector import Detector
+    from edge_asd.monitor.clock import RunClock
     from edge_asd.monitor.sinks import Sink
 
 
@@ -58,7 +59,10 @@ def add_parser(subparsers: Subparsers) -> None:
     add_settings(parser, "audio.channel", "audio.rate", "audio.channels", "audio.input_format")
     add_settings(parser, "detector.smoothing_s", "detector.percentile", "alarm.confirm_s", "alarm.cooldown_s")
     parser.add_argument(
-        "--format", dest="output.format", metavar="KIND", help="of standard output: auto, meter or json (default auto)"
+        "--format",
+        dest="output.format",
+        metavar="KIND",
+        help="of standard output: auto, meter, json or events (default auto)",
     )
     parser.add_argument(
         "--json", dest="output.format", action="store_const", const="json", help="JSON lines: --format json"
@@ -81,6 +85,8 @@ def run(args: argparse.Namespace) -> int:
         return _demo(args, loaded.config, stop)
     from edge_asd.bundle import load_bundle
     from edge_asd.cli.sources import open_input, open_microphone
+    from edge_asd.monitor.clock import RunClock
+    from edge_asd.service.attach import service_sinks
 
     config = loaded.config
     path = bundle_path(config)
@@ -88,16 +94,17 @@ def run(args: argparse.Namespace) -> int:
     detector = bundle.detector(smoothing_s=config.detector.smoothing_s, percentile=config.detector.percentile)
     rate_hz = bundle.contract.features.rate_hz
     source: Any
+    clock = RunClock()
     if args.input is not None:
-        source = open_input(args.input, config.audio, rate_hz, paced=not args.fast, stop=stop)
+        source = open_input(args.input, config.audio, rate_hz, paced=not args.fast, stop=stop, clock=clock)
     else:
 
         def on_event(event: Any) -> None:
             live.report(event.kind, event.detail, event.lost_samples / rate_hz, event.at)
 
-        source = open_microphone(config.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event)
-    sinks = open_sinks(config)
-    live = _live_run(path.stem, source, detector, config, sinks, args.duration, stop)
+        source = open_microphone(config.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event, clock=clock)
+    sinks = [*open_sinks(config), *service_sinks({path.stem: str(path)}, os.environ, clock=clock)]
+    live = _live_run(path.stem, source, detector, config, sinks, args.duration, stop, clock)
     said = _say_note(source, "")
     summary = _watched(live, sinks, stop)
     _say_note(source, said)
@@ -121,6 +128,7 @@ def _say_note(source: Any, said: str) -> str:
 def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> int:
     """The demo is shown to a person: it draws its meter even into a pipe, unless JSON was asked for."""
     from edge_asd.monitor import demo
+    from edge_asd.monitor.clock import RunClock
     from edge_asd.monitor.records import SourceRecord
 
     for name in ("input", "duration", "audio.device", "model.bundle"):
@@ -137,7 +145,7 @@ def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> in
         live.report("fault", "the fault sets in", at=at)
 
     prepared = demo.prepare(paced=not args.fast, on_fault=on_fault, stop=stop)
-    live = _live_run(demo.MACHINE, prepared.source, prepared.detector, config, sinks, None, stop)
+    live = _live_run(demo.MACHINE, prepared.source, prepared.detector, config, sinks, None, stop, RunClock())
     _watched(live, sinks, stop)
     return 0
 
@@ -150,12 +158,14 @@ def _live_run(
     sinks: list[Sink],
     duration: float | None,
     stop: threading.Event,
+    clock: RunClock,
 ) -> Any:
     from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
     from edge_asd.monitor.live import LiveRun
 
-    alarm = AlarmTracker(AlarmSettings(**dataclasses.asdict(config.alarm)), rate_hz=source.rate_hz)
-    return LiveRun(machine, source, detector, alarm, sinks, duration_s=duration, stop=stop, clock=time.time)
+    settings = AlarmSettings(**dataclasses.asdict(config.alarm))
+    alarm = AlarmTracker(settings, rate_hz=source.rate_hz, id_mark=lambda: clock.mark)
+    return LiveRun(machine, source, detector, alarm, sinks, duration_s=duration, stop=stop, clock=clock)
 
 
 def _watched(live: Any, sinks: list[Sink], stop: threading.Event) -> Any:
@@ -170,6 +180,7 @@ def _watched(live: Any, sinks: list[Sink], stop: threading.Event) -> Any:
 
 def open_sinks(config: Config) -> list[Sink]:
     """Standard output as a meter or JSON lines, and the file if one is set."""
+    from edge_asd.monitor.journal import Journal
     from edge_asd.monitor.meter import Meter, ScreenStyle
     from edge_asd.monitor.sinks import JsonLines, JsonLinesFile
 
@@ -182,6 +193,8 @@ def open_sinks(config: Config) -> list[Sink]:
                 columns=lambda: shutil.get_terminal_size((80, 24)).columns,
             )
         )
+    elif config.output.format == "events":
+        sinks.append(Journal(sys.stdout))
     else:
         sinks.append(JsonLines(sys.stdout))
     if config.output.file is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,13 @@ STDIN = "-"
 
 
 def open_input(
-    path: str, audio: AudioConfig, rate_hz: int, *, paced: bool, stop: threading.Event
+    path: str,
+    audio: AudioConfig,
+    rate_hz: int,
+    *,
+    paced: bool,
+    stop: threading.Event,
+    clock: Callable[[], float] = time.time,
 ) -> FileSource | StdinSource:
     """A file, or standard input for "-", as a stream at the model's `rate_hz`."""
     if path == STDIN:
@@ -32,10 +39,11 @@ def open_input(
             pcm_format=audio.input_format,
             paced=paced,
             stop=stop,
+            clock=clock,
         )
     from edge_asd.audio.files import FileSource
 
-    return FileSource(path, rate_hz, audio.channel, paced=paced, stop=stop)
+    return FileSource(path, rate_hz, audio.channel, paced=paced, stop=stop, clock=clock)
 
 
 def open_microphone(
@@ -45,6 +53,7 @@ def open_microphone(
     wait: bool,
     stop: threading.Event,
     on_event: Callable[[SourceEvent], None],
+    clock: Callable[[], float] = time.time,
 ) -> MicrophoneSource:
     """The microphone that is set, as a stream at the model's `rate_hz`. Raises UsageError when none is."""
     if audio.device is None:
@@ -65,4 +74,5 @@ def open_microphone(
         wait=wait,
         on_event=on_event,
         stop=stop,
+        clock=clock,
     )

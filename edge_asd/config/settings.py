@@ -84,8 +84,9 @@ class AlarmConfig:
 class OutputConfig:
     """Where results go."""
 
-    format: str = setting("auto", kind="text", choices=("auto", "meter", "json"))
-    """On standard output: a live meter, JSON lines, or auto (meter in a terminal, else JSON lines)."""
+    format: str = setting("auto", kind="text", choices=("auto", "meter", "json", "events"))
+    """On standard output: a live meter, JSON lines, a line for each event but not for each score (as a service does),
+    or auto (meter in a terminal, else JSON lines)."""
     file: str | None = setting(None, kind="path", optional=True)
     """JSON lines are also appended to this file; a relative path counts from the config file."""
 

@@ -5,6 +5,8 @@ All spans are counted in samples of the stream, so a stepped clock or a run fast
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,13 +85,15 @@ class AlarmTracker:
 
     settings: spans and the release level.
     rate_hz: rate of the positions in the scores.
+    id_mark: gives what is appended to an alarm's id (see `RunClock.mark`).
 
     A gap in the stream (a window that begins after the last one ended) breaks what must be unbroken: confirmation and
     release start afresh, while an alarm that is on stays on, since nothing has shown that the machine is well.
     """
 
-    def __init__(self, settings: AlarmSettings, *, rate_hz: int) -> None:
+    def __init__(self, settings: AlarmSettings, *, rate_hz: int, id_mark: Callable[[], str] = lambda: "") -> None:
         self._settings = settings
+        self._id_mark = id_mark
         self._rate_hz = rate_hz
         self.reset()
 
@@ -117,6 +121,17 @@ class AlarmTracker:
         self._last = score
         return self._while_on(score) if self._id is not None else self._while_off(score)
 
+    def redate(self, step_s: float) -> None:
+        """Add `step_s` to every time kept so far: the clock they were read from was wrong. An alarm keeps its id."""
+
+        def moved(score: WindowScore | None) -> WindowScore | None:
+            return None if score is None else dataclasses.replace(score, time=score.time + step_s)
+
+        self._last, self._peak, self._first, self._below = map(
+            moved, (self._last, self._peak, self._first, self._below)
+        )
+        self._above = [dataclasses.replace(score, time=score.time + step_s) for score in self._above]
+
     def finish(self) -> AlarmEvent | None:
         """End of the run: give the end of the alarm that is on, if any (reason "stopped")."""
         if self._id is None or self._last is None:
@@ -135,7 +150,7 @@ class AlarmTracker:
             return None
         if self._ended_at is not None and not self._span_over(self._ended_at, score, self._settings.cooldown_s):
             return None
-        self._id = alarm_id(self._first.time)
+        self._id = alarm_id(self._first.time) + self._id_mark()
         return self._event("start", score, end=None, reason="confirmed")
 
     def _while_on(self, score: WindowScore) -> AlarmEvent | None:

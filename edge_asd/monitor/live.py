@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from edge_asd.errors import EdgeAsdError
 from edge_asd.monitor.alarm import AlarmEvent, AlarmTracker
-from edge_asd.monitor.records import AlarmRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
+from edge_asd.monitor.clock import RunClock
+from edge_asd.monitor.records import AlarmRecord, ClockRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
 from edge_asd.monitor.sinks import Sink
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class LiveRun:
     taps: hear every block before it is scored.
     duration_s: end after this much sound, counted in samples heard; None: when the source ends.
     stop: set from a signal or another thread to end after the block in hand.
-    clock: gives Unix UTC s, for what no sound dates.
+    clock: of the run; the source dates its sound by the same one.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class LiveRun:
         taps: Sequence[Tap] = (),
         duration_s: float | None = None,
         stop: threading.Event | None = None,
-        clock: Callable[[], float],
+        clock: RunClock,
     ) -> None:
         self._machine = machine
         self._taps = taps
@@ -70,6 +71,7 @@ class LiveRun:
         self._samples_wanted = None if duration_s is None else max(1, round(duration_s * source.rate_hz))
         self._stop = stop or threading.Event()
         self._clock = clock
+        self._began = clock()
         self._summary = SummaryRecord(machine)
         self._samples = 0
         self._last_time = 0.0
@@ -128,6 +130,7 @@ class LiveRun:
         for score in self._detector.push(block):
             self._summary.count(score)
             self._last_time = score.time
+            self._follow_clock()
             event = self._alarm.update(score)
             self._write(ScoreRecord.of(self._machine, score, self._alarm.active_id))
             if event is not None:
@@ -146,6 +149,15 @@ class LiveRun:
             self._summary.alarms += 1
         self._write(AlarmRecord(self._machine, event, self._detector.explain(event.evidence)))
 
+    def _follow_clock(self) -> None:
+        """Date anew once the system's clock was set. The window in hand still has its old date: a second's matter."""
+        step_s = self._clock.poll()
+        if step_s is None:
+            return
+        self._alarm.redate(step_s)
+        self._write(ClockRecord(self._machine, self._clock(), step_s, self._began))
+        self._began += step_s
+
     def _finish(self) -> None:
         event = self._alarm.finish()
         if event is not None:
@@ -156,6 +168,8 @@ class LiveRun:
         self._write(self._summary)
 
     def _write(self, record: Record) -> None:
+        if not self._clock.known:
+            record = dataclasses.replace(record, clock_known=False)
         for sink in self._sinks:
             sink.write(record)
 

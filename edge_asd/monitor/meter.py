@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import TextIO
 
-from edge_asd.monitor.records import AlarmRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
+from edge_asd.monitor.records import AlarmRecord, ClockRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
 
 LEVEL_FLOOR_DBFS = -80.0
 """Left end of the level bar; the right end is full scale."""
@@ -68,6 +68,8 @@ class Meter:
             self._lasting(alarm_line(record, self._local), "31;1" if record.event.state == "start" else "32")
         elif isinstance(record, SourceRecord):
             self._lasting(f"{self._local(record.time)}  {record.source}: {record.message}", "")
+        elif isinstance(record, ClockRecord):
+            self._lasting(clock_line(record, self._local), "")
         else:
             self._lasting(summary_line(record, self._local), "")
 
@@ -165,6 +167,11 @@ def summary_line(record: SummaryRecord, local: Callable[[float], str]) -> str:
         parts.append(f"{counted(record.gaps, 'gap')}, {record.lost_s:.2f} s lost")
     endings = {"ended": "Ended", "duration": "Ended as asked", "stopped": "Stopped", "failed": "Broken off"}
     return f"{endings[record.reason]}: {', '.join(parts)}."
+
+
+def clock_line(record: ClockRecord, local: Callable[[float], str]) -> str:
+    """That the clock was set, and what that means for what was said before."""
+    return f"{local(record.time)}  the clock was set; add {record.step_s:.1f} s to the times of this run before now"
 
 
 def counted(number: int, thing: str) -> str:

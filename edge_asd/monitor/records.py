@@ -1,6 +1,7 @@
 """What a live run says, as records: one per score, alarm, source event and run. Times are UTC, ISO-8601 with `Z`.
 
-Every record names the machine it is about: one process may watch several.
+Every record names the machine it is about: one process may watch several. A record made before the board knew the time
+says so ("clock": "unset"); the ClockRecord that follows once it does says by how much such times were wrong.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class ScoreRecord:
     anomalous: bool
     level_dbfs: float
     alarm: str | None
+    clock_known: bool = True
 
     @classmethod
     def of(cls, machine: str, score: WindowScore, alarm: str | None) -> ScoreRecord:
@@ -56,7 +58,7 @@ class ScoreRecord:
         """Plain JSON types."""
         return {
             "type": "score",
-            "machine": self.machine,
+            **_about(self),
             "time": iso_utc(self.time),
             "score": digits(self.score),
             "window_score": digits(self.window_score),
@@ -79,13 +81,14 @@ class AlarmRecord:
     machine: str
     event: AlarmEvent
     explanation: Explanation
+    clock_known: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; `end` is null while the alarm lasts."""
         event = self.event
         return {
             "type": "alarm",
-            "machine": self.machine,
+            **_about(self),
             "state": event.state,
             "id": event.id,
             "time": iso_utc(event.time),
@@ -118,12 +121,13 @@ class SourceRecord:
     event: str
     message: str
     lost_s: float = 0.0
+    clock_known: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         return {
             "type": "source",
-            "machine": self.machine,
+            **_about(self),
             "time": iso_utc(self.time),
             "source": self.source,
             "event": self.event,
@@ -155,6 +159,7 @@ class SummaryRecord:
     alarms: int = 0
     peak: float | None = field(default=None)
     peak_time: float | None = field(default=None)
+    clock_known: bool = True
 
     def count(self, score: WindowScore) -> None:
         """Take one more window into account."""
@@ -167,7 +172,7 @@ class SummaryRecord:
         """Plain JSON types."""
         return {
             "type": "summary",
-            "machine": self.machine,
+            **_about(self),
             "time": iso_utc(self.time),
             "reason": self.reason,
             "sound_s": round(self.sound_s, 3),
@@ -181,4 +186,33 @@ class SummaryRecord:
         }
 
 
-Record: TypeAlias = ScoreRecord | AlarmRecord | SourceRecord | SummaryRecord
+@dataclass(frozen=True)
+class ClockRecord:
+    """The system's clock was set, or stepped: times in the records before this one are wrong by `step_s`.
+
+    time: now, Unix UTC s, right. step_s: to be added to the times of this run's earlier records.
+    since: the run's first time, Unix UTC s, as it was given then: what is older belongs to another run.
+    """
+
+    machine: str
+    time: float
+    step_s: float
+    since: float
+    clock_known: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "type": "clock",
+            **_about(self),
+            "time": iso_utc(self.time),
+            "step_s": round(self.step_s, 3),
+            "since": iso_utc(self.since),
+        }
+
+
+Record: TypeAlias = ScoreRecord | AlarmRecord | SourceRecord | SummaryRecord | ClockRecord
+
+
+def _about(record: Record) -> dict[str, Any]:
+    return {"machine": record.machine, **({} if record.clock_known else {"clock": "unset"})}

@@ -9,6 +9,7 @@ import pytest
 from edge_asd.cli import main
 from edge_asd.monitor import demo
 from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
+from edge_asd.monitor.clock import RunClock
 from edge_asd.monitor.live import LiveRun
 from edge_asd.monitor.records import AlarmRecord, Record, SummaryRecord
 
@@ -34,7 +35,14 @@ def records() -> list[Record]:
     kept, faults = Kept(), list[float]()
     prepared = demo.prepare(paced=False, on_fault=faults.append, clock=lambda: BEGAN)
     alarm = AlarmTracker(AlarmSettings(), rate_hz=prepared.source.rate_hz)
-    LiveRun("demo", prepared.source, prepared.detector, alarm, [kept], clock=lambda: BEGAN).run()
+    LiveRun(
+        "demo",
+        prepared.source,
+        prepared.detector,
+        alarm,
+        [kept],
+        clock=RunClock(wall=lambda: BEGAN, is_set=lambda: True),
+    ).run()
     assert faults == [BEGAN + demo.ONSET_S]
     return kept.records
 

@@ -16,8 +16,9 @@ from edge_asd.detector import WindowScore
 from edge_asd.errors import DataError
 from edge_asd.explain import Explanation
 from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
+from edge_asd.monitor.clock import RunClock
 from edge_asd.monitor.live import LiveRun, stop_on_signals
-from edge_asd.monitor.records import AlarmRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
+from edge_asd.monitor.records import AlarmRecord, ClockRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
 
 RATE_HZ = 16000
 BEGAN = 1_767_268_800.0
@@ -93,7 +94,8 @@ def second_blocks(n: int, *, gap_before: int | None = None, gap_samples: int = 0
 
 def live(source: FakeSource, detector: object, kept: Kept, **options: object) -> LiveRun:
     alarm = AlarmTracker(AlarmSettings(confirm_s=1.0, release_s=1.0, cooldown_s=0.0), rate_hz=RATE_HZ)
-    return LiveRun("fan", source, detector, alarm, [kept], clock=lambda: BEGAN + 999.0, **options)  # type: ignore[arg-type]
+    options.setdefault("clock", RunClock(wall=lambda: BEGAN + 999.0, monotonic=lambda: 0.0, is_set=lambda: True))
+    return LiveRun("fan", source, detector, alarm, [kept], **options)  # type: ignore[arg-type]
 
 
 class Listening:
@@ -233,3 +235,27 @@ def test_every_record_names_its_machine() -> None:
     run.report("opened", "sound came")
     run.run()
     assert {record.to_dict()["machine"] for record in kept.records} == {"fan"}
+
+
+def test_a_clock_set_in_the_middle_of_an_alarm_moves_its_start_and_is_told_once() -> None:
+    now = {"wall": 500.0, "set": False}
+    clock = RunClock(wall=lambda: now["wall"], monotonic=lambda: 0.0, is_set=lambda: bool(now["set"]))
+
+    class SetLater(FakeSource):
+        def blocks(self) -> Iterator[AudioBlock]:
+            for i, block in enumerate(super().blocks()):
+                if i == 4:
+                    now.update(wall=500.0 + 86400.0, set=True)
+                yield block
+
+    kept = Kept()
+    live(
+        SetLater(second_blocks(8)), ScriptedDetector([0.5, 2.0, 3.0, 3.0, 3.0, 0.5, 0.5, 0.5]), kept, clock=clock
+    ).run()
+    (told,) = (record for record in kept.records if isinstance(record, ClockRecord))
+    assert (told.step_s, told.since) == (86400.0, 500.0)
+    start, end = (record for record in kept.records if isinstance(record, AlarmRecord))
+    assert start.to_dict()["clock"] == "unset"
+    assert "clock" not in end.to_dict()
+    assert end.event.start == start.event.start + 86400.0
+    assert end.event.id == start.event.id

@@ -1,0 +1,188 @@
+"""`edge-asd service`: install edge-asd as a systemd service, look at it, take it away."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge_asd.cli.parsing import Parser, Subparsers, new_command
+from edge_asd.cli.progress import note
+from edge_asd.errors import MissingInputError, StorageError, UnavailableError, UsageError
+
+if TYPE_CHECKING:
+    from edge_asd.service.install import Microphone
+
+START_TIMEOUT_S = 180
+"""Longer than the unit's own TimeoutStartSec, so that systemd's verdict comes first."""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command."""
+    parser = new_command(
+        subparsers,
+        "service",
+        summary="install edge-asd as a systemd service",
+        description="Watch a machine unattended: systemd starts edge-asd at boot, restarts it after a crash and when "
+        "no sound is scored any more, and a microphone that is not there is waited for.\n\n"
+        "`install` copies the bundle to /etc/edge-asd, writes the config there (one that exists is kept), the unit, "
+        "and for a USB microphone a udev rule that names its card; then it starts the service and waits for the first "
+        "score. Run again, it upgrades in place. `uninstall` keeps config and events unless --purge is given. `logs` "
+        "takes journalctl's own flags.",
+        examples=(
+            "edge-asd service status",
+            "sudo edge-asd service install --bundle fan.asd --device mic0",
+            "edge-asd service logs --since -1h",
+            "sudo edge-asd service uninstall",
+        ),
+    )
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", parser_class=Parser)
+    install = actions.add_parser("install", help="write unit, config and udev rule; start the service")
+    install.add_argument("--bundle", type=Path, required=True, metavar="FILE.asd", help="the machine's bundle")
+    install.add_argument(
+        "--device", required=True, metavar="NAME", help="microphone, by a name `edge-asd devices` prints"
+    )
+    install.add_argument("--alias", default="mic0", metavar="NAME", help="the microphone's own name (default mic0)")
+    install.add_argument("--channel", type=int, metavar="N", help="channel to listen to, counted from 0")
+    install.add_argument("--network", action="store_true", help="let the service use the network (MQTT, webhooks)")
+    install.add_argument("--replace-config", action="store_true", help="write the config anew even if there is one")
+    install.add_argument("--program", metavar="PATH", help="the edge-asd to start (default: this one)")
+    uninstall = actions.add_parser("uninstall", help="stop the service and remove unit and udev rule")
+    uninstall.add_argument("--purge", action="store_true", help="also remove config, bundles, events and clips")
+    for action in (install, uninstall):
+        action.add_argument(
+            "--root", type=Path, metavar="DIR", help="of a system that is not running: only write files"
+        )
+    actions.add_parser("status", help="what systemd and the service itself say")
+    logs = actions.add_parser("logs", help="the journal of the service", add_help=False)
+    logs.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="flags of journalctl")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the action."""
+    if args.action is None:
+        raise UsageError(
+            "no action given", remedy="say install, uninstall, status or logs; see edge-asd service --help"
+        )
+    return {"install": _install, "uninstall": _uninstall, "status": _status, "logs": _logs}[args.action](args)
+
+
+def _install(args: argparse.Namespace) -> int:
+    from edge_asd.bundle import load_bundle
+    from edge_asd.config import load_config
+    from edge_asd.service import install as files
+
+    root = _root(args)
+    load_bundle(args.bundle)  # refused here, not by a service nobody watches
+    microphone = _microphone(args.device, args.alias, look=args.root is None)
+    program = args.program or str(Path(sys.argv[0]).resolve())
+    bundle = files.CONFIG_DIRECTORY / args.bundle.name
+    wanted = {files.UNIT: files.unit_text(program).encode(), bundle: args.bundle.read_bytes()}
+    if args.network:
+        wanted[files.NETWORK] = files.network_text().encode()
+    rule = files.udev_rule(microphone)
+    if rule:
+        wanted[files.UDEV] = rule.encode()
+    if args.replace_config or not (root / files.CONFIG).is_file():
+        wanted[files.CONFIG] = files.config_text(args.bundle.name, microphone, args.channel).encode()
+    else:
+        note(f"{root / files.CONFIG} exists and is kept; --replace-config writes it anew")
+    for path in files.write_files(root, wanted):
+        print(f"written {path}")
+    config = load_config(root / files.CONFIG, environment={}).config
+    if config.model.bundle != str(root / bundle):
+        note(f"warning: {root / files.CONFIG} names another bundle, {config.model.bundle}")
+    if args.root is not None:
+        return 0
+    if rule and shutil.which("udevadm"):
+        _call("udevadm", "control", "--reload")
+        _call("udevadm", "trigger", "--action=add", "--subsystem-match=sound")
+    _call("systemctl", "daemon-reload")
+    _call("systemctl", "enable", files.NAME)
+    note("starting; this waits for the first score, or until the microphone is known to be missing")
+    _call("systemctl", "restart", files.NAME)
+    print("edge-asd is running; see: edge-asd status")
+    return 0
+
+
+def _uninstall(args: argparse.Namespace) -> int:
+    from edge_asd.service import install as files
+
+    root = _root(args)
+    if args.root is None and (root / files.UNIT).is_file():
+        _call("systemctl", "disable", "--now", files.NAME)
+    removed = files.remove_files(root, purge=args.purge)
+    for path in removed:
+        print(f"removed {path}")
+    if args.root is None and removed:
+        _call("systemctl", "daemon-reload")
+    if not removed:
+        note("nothing was installed")
+    return 0
+
+
+def _status(args: argparse.Namespace) -> int:
+    from edge_asd.cli.status import print_status
+
+    _systemd("systemctl")
+    shown = subprocess.run(
+        ["systemctl", "show", "edge-asd", "--property=ActiveState,SubState,NRestarts,Result,StatusText"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    print(shown.stdout.strip())
+    return print_status(None, as_json=False)
+
+
+def _logs(args: argparse.Namespace) -> int:
+    _systemd("journalctl")
+    return subprocess.run(["journalctl", "--unit=edge-asd", *args.rest], check=False).returncode
+
+
+def _root(args: argparse.Namespace) -> Path:
+    if args.root is not None:
+        if not args.root.is_dir():
+            raise MissingInputError(f"--root {args.root}: no such directory", remedy="make it, or mount the card there")
+        return Path(args.root)
+    _systemd("systemctl")
+    if os.geteuid() != 0:
+        raise StorageError("only root can install a service", remedy="run it with sudo")
+    return Path("/")
+
+
+def _microphone(device: str, alias: str, *, look: bool) -> Microphone:
+    """The microphone `device` means, with its stable name when it is there to be asked."""
+    from edge_asd.service.install import Microphone
+
+    if not look:
+        return Microphone(alias, device)
+    from edge_asd.audio.devices import list_inputs, resolve
+
+    try:
+        return Microphone(alias, resolve(None if device == "default" else device, list_inputs(probe=False)).stable_name)
+    except UnavailableError as error:
+        note(f"warning: {error.message}; the service will wait for it under that name")
+        return Microphone(alias, device)
+
+
+def _systemd(program: str) -> None:
+    if not Path("/run/systemd/system").is_dir() or shutil.which(program) is None:
+        raise UnavailableError(
+            "systemd does not run here",
+            remedy="use edge-asd run, or write the files into an image with --root DIR",
+        )
+
+
+def _call(*command: str) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError(f"{' '.join(command)} does not return", remedy="see edge-asd service logs") from error
+    if done.returncode != 0:
+        words = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+        raise UnavailableError(f"{' '.join(command)} failed: {words}", remedy="see edge-asd service logs")

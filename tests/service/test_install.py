@@ -1,0 +1,146 @@
+"""The service's files: what install writes below a root, and what systemd says of them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from edge_asd.bundle import Bundle, save_bundle
+from edge_asd.cli import main
+from edge_asd.config import load_config
+from edge_asd.errors import DataError
+from edge_asd.service.install import CONFIG, NETWORK, UDEV, UNIT, Microphone, udev_rule, unit_text
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+USB = Microphone("mic0", "usb:0d8c:0014:C-Media_USB")
+PORT = Microphone("mic0", "usb-port:1-1.2,1")
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Bundle, tmp_path: Path) -> Path:
+    path = tmp_path / "fan.asd"
+    save_bundle(tiny_bundle, path)
+    return path
+
+
+def install(root: Path, bundle: Path, *more: str) -> int:
+    root.mkdir(exist_ok=True)
+    words = ["--root", str(root), "--bundle", str(bundle), "--program", "/opt/edge-asd/bin/edge-asd", *more]
+    return main(["service", "install", *words])
+
+
+def test_an_image_gets_unit_bundle_and_a_config_that_run_understands(tmp_path: Path, bundle: Path) -> None:
+    root = tmp_path / "image"
+    assert install(root, bundle, "--device", USB.stable_name, "--channel", "1") == 0
+    unit = (root / UNIT).read_text()
+    assert "ExecStart=/opt/edge-asd/bin/edge-asd run --wait --config /etc/edge-asd/config.yaml\n" in unit
+    assert "@PROGRAM@" not in unit
+    config = load_config(root / CONFIG, environment={}).config
+    assert config.model.bundle == str(root / "etc/edge-asd/fan.asd")
+    assert (config.audio.device, dict(config.audio.aliases)) == ("mic0", {"mic0": USB.stable_name})
+    assert config.audio.channel == 1
+    assert (root / "etc/edge-asd/fan.asd").read_bytes() == bundle.read_bytes()
+    assert 'ATTR{id}="mic0"' in (root / UDEV).read_text()
+    assert not (root / NETWORK).exists()
+
+
+def test_installed_again_it_upgrades_and_keeps_what_was_edited(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "image"
+    install(root, bundle, "--device", "mic0")
+    config = root / CONFIG
+    config.write_text(config.read_text() + "alarm:\n  confirm_s: 7\n")
+    (root / UNIT).write_text("old")
+    capsys.readouterr()
+    assert install(root, bundle, "--device", "mic0", "--network") == 0
+    out, err = capsys.readouterr()
+    assert "Type=notify" in (root / UNIT).read_text()
+    assert "confirm_s: 7" in config.read_text() and "is kept" in err
+    assert str(root / NETWORK) in out and "fan.asd" not in out, "what is the same is not written again"
+    assert install(root, bundle, "--device", "mic0", "--replace-config") == 0
+    assert "confirm_s" not in config.read_text()
+
+
+def test_a_kept_config_that_is_wrong_or_names_another_bundle_is_told(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "image"
+    install(root, bundle, "--device", "mic0")
+    (root / CONFIG).write_text("model: {bundle: other.asd}\n")
+    assert install(root, bundle, "--device", "mic0") == 0
+    assert "names another bundle" in capsys.readouterr().err
+    (root / CONFIG).write_text("modle: {}\n")
+    assert install(root, bundle, "--device", "mic0") == 78
+
+
+def test_uninstall_keeps_events_unless_asked(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = tmp_path / "image"
+    install(root, bundle, "--device", USB.stable_name)
+    state = root / "var/lib/private/edge-asd"
+    state.mkdir(parents=True)
+    (root / "var/lib/edge-asd").symlink_to("private/edge-asd")
+    assert main(["service", "uninstall", "--root", str(root)]) == 0
+    assert not (root / UNIT).exists() and not (root / UDEV).exists()
+    assert (root / CONFIG).exists() and state.exists()
+    assert main(["service", "uninstall", "--root", str(root), "--purge"]) == 0
+    assert not (root / CONFIG).exists() and not state.exists() and not (root / "var/lib/edge-asd").is_symlink()
+    capsys.readouterr()
+    assert main(["service", "uninstall", "--root", str(root)]) == 0
+    assert "nothing was installed" in capsys.readouterr().err
+
+
+def test_a_bundle_that_is_none_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    broken = tmp_path / "fan.asd"
+    broken.write_bytes(b"no bundle")
+    assert install(tmp_path / "image", broken, "--device", "mic0") == 65
+    assert list((tmp_path / "image").iterdir()) == []
+    assert install(tmp_path / "image", tmp_path / "none.asd", "--device", "mic0") == 66
+
+
+def test_without_systemd_the_error_names_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+    if Path("/run/systemd/system").is_dir():
+        pytest.skip("systemd runs here")
+    assert main(["service", "status"]) == 69
+    assert "edge-asd run" in capsys.readouterr().err
+    assert main(["service"]) == 2
+
+
+def test_rules_name_usb_cards_and_leave_others_alone() -> None:
+    assert 'ATTRS{idVendor}=="0d8c", ATTRS{idProduct}=="0014", ATTRS{serial}=="C-Media?USB"' in udev_rule(USB)
+    assert 'KERNELS=="1-1.2"' in udev_rule(PORT)
+    assert udev_rule(Microphone("mic0", "card:sndrpigooglevoi")) == ""
+    assert udev_rule(Microphone("no card id", USB.stable_name)) == ""
+
+
+def test_a_path_that_systemd_would_read_otherwise_is_refused() -> None:
+    for path in ("edge-asd", "/opt/my programs/edge-asd", "/opt/%h/edge-asd"):
+        with pytest.raises(DataError, match="cannot stand in a unit"):
+            unit_text(path)
+
+
+@needs_systemd
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "edge-asd.service"
+    unit.write_text(unit_text(shutil.which("true") or "/bin/true"))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@needs_systemd
+@pytest.mark.parametrize(("network", "limit"), [(False, 1.0), (True, 1.6)])
+def test_the_unit_is_as_closed_as_promised(tmp_path: Path, network: bool, limit: float) -> None:
+    (tmp_path / "edge-asd.service").write_text(unit_text("/bin/true"))
+    if network:
+        drop_in = tmp_path / "edge-asd.service.d/network.conf"
+        drop_in.parent.mkdir()
+        drop_in.write_text((Path(__file__).parents[2] / "edge_asd/service/network.conf").read_text())
+    command = ["systemd-analyze", "security", "--offline=true", f"--threshold={round(limit * 10)}", "--no-pager"]
+    environment = {"SYSTEMD_UNIT_PATH": f"{tmp_path}:", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([*command, "edge-asd.service"], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout[-300:]
+    verdict = next(line for line in done.stdout.splitlines() if "Overall exposure" in line)
+    assert float(verdict.split(":")[1].split()[0]) <= limit
