@@ -12,10 +12,12 @@ import numpy as np
 from edge_asd.aggregation import Aggregation
 from edge_asd.errors import DataError
 from edge_asd.fusion import Fusion, varies
-from edge_asd.gamma import fit_gamma, gamma_cdf, gamma_quantile
+from edge_asd.gamma import fit_gamma, gamma_misfit, gamma_quantile
 
 MIN_SCORES_FOR_FIT = 10
 """Fewer scores cannot show whether a gamma distribution describes them."""
+GAMMA_MISFIT_LIMIT = 2.0
+"""A gamma distribution counts up to this many times the 5 % point of Kolmogorov and Smirnov."""
 
 
 @dataclass(frozen=True)
@@ -148,14 +150,14 @@ def fit_threshold(scores: np.ndarray, percentile: float) -> Threshold:
     else:
         positive = np.maximum(scores, 1e-9)
         shape, scale = fit_gamma(positive)
-        ordered = np.sort(positive)
-        model = np.array([gamma_cdf(float(x), shape, scale) for x in ordered])
-        ranks = np.arange(ordered.size + 1) / ordered.size
-        distance = max(np.max(model - ranks[:-1]), np.max(ranks[1:] - model))
-        limit = 2.0 * 1.36 / math.sqrt(ordered.size)
-        if distance <= limit:
+        misfit = gamma_misfit(positive, shape, scale)
+        if misfit <= GAMMA_MISFIT_LIMIT:
             return Threshold(gamma_quantile(share, shape, scale), percentile, "gamma", int(scores.size), "")
-        reason = f"the scores do not follow a gamma distribution (distance {distance:.2f}, limit {limit:.2f})"
+        unit = 1.36 / math.sqrt(positive.size)
+        reason = (
+            f"the scores do not follow a gamma distribution (distance {misfit * unit:.2f}, "
+            f"limit {GAMMA_MISFIT_LIMIT * unit:.2f})"
+        )
     return Threshold(_robust_threshold(scores, share), percentile, "robust", int(scores.size), reason)
 
 

@@ -45,6 +45,18 @@ def gamma_log_sf(x: float, shape: float, scale: float) -> float:
     return _log_upper_tail(z, shape)
 
 
+def gamma_misfit(values: np.ndarray, shape: float, scale: float) -> float:
+    """Kolmogorov-Smirnov distance of values [n] from the distribution, in units of its 5 % point for n values.
+
+    Values whose neighbours resemble each other vary as fewer than n would, so the limit is the caller's to choose.
+    """
+    ordered = np.sort(values)
+    model = np.array([gamma_cdf(float(x), shape, scale) for x in ordered])
+    ranks = np.arange(ordered.size + 1) / ordered.size
+    distance = max(float(np.max(model - ranks[:-1])), float(np.max(ranks[1:] - model)))
+    return distance * math.sqrt(ordered.size) / 1.36
+
+
 def _lower_tail(z: float, shape: float) -> float:
     """P(X <= z) at scale 1 by its series, for z < shape + 1 (Abramowitz and Stegun 6.5.29)."""
     term = total = 1.0 / shape

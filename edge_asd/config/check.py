@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from edge_asd.errors import ConfigError
+from edge_asd.budget import EXAMPLES, Budget
+from edge_asd.errors import ConfigError, DataError
 
 KINDS = {
     "text": "text",
@@ -14,6 +15,7 @@ KINDS = {
     "whole": "a whole number",
     "number": "a number",
     "names": "a map of names to device names",
+    "budget": f"a false-alarm budget such as {EXAMPLES}",
 }
 
 
@@ -29,6 +31,7 @@ def checked(value: Any, limits: Mapping[str, Any], where: str) -> Any:
         "path": isinstance(value, str) and value != "",
         "whole": isinstance(value, int) and not isinstance(value, bool),
         "number": isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value),
+        "budget": isinstance(value, str) and _is_budget(value),
         "names": isinstance(value, Mapping) and all(isinstance(x, str) and x for kv in value.items() for x in kv),
     }[kind]
     if not fits or not _in_range(value, limits):
@@ -37,6 +40,14 @@ def checked(value: Any, limits: Mapping[str, Any], where: str) -> Any:
     if kind == "number":
         return float(value)
     return dict(value) if kind == "names" else value
+
+
+def _is_budget(text: str) -> bool:
+    try:
+        Budget.parse(text)
+    except DataError:
+        return False
+    return True
 
 
 def _in_range(value: Any, limits: Mapping[str, Any]) -> bool:
