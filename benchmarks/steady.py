@@ -1,10 +1,11 @@
 """A simulated machine that runs for days: its operating point stays, everything random about its sound goes on.
 
 `edge_asd.simulator.render` draws a new operating point and load in every call and needs memory for all of its sound.
-Here speed and load are drawn once and then pinned (in the machine and in whatever runs in the background), and minutes
-of sound are rendered one after the other and joined by an equal-power cross-fade. Nothing in the simulator remembers
-longer than a few seconds (its slowest walk moves at 0.2 Hz), so the minutes are as alike as those of one rendering. The
-joints are part of the sound that is enrolled, too.
+Here speed and load are drawn once and then pinned (in the machine and in whatever runs in the background), and the time
+is rendered in sessions of two minutes. Nothing in the simulator remembers longer than a few seconds (its slowest walk
+moves at 0.2 Hz), so the sessions together are as varied as one long rendering. Between two of them the sound is not
+joined: phases and strokes do not go on, which no machine does. The detector is told of a gap and starts afresh there,
+as it does after a lost block of a microphone; 12 s of every session pass before it has all it needs for an alarm.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ import numpy as np
 
 from edge_asd.simulator import Machine, Scene, render
 
-CHUNK_S = 60.0
-JOINT_S = 0.5
+SESSION_S = 120.0
 
 
 def pinned(machine: Machine, rng: np.random.Generator) -> Machine:
@@ -40,14 +40,7 @@ def pinned_scene(scene: Scene, rng: np.random.Generator) -> Scene:
     return dataclasses.replace(scene, background=tuple(pinned(source, rng) for source in scene.background))
 
 
-def joined(machine: Machine, scene: Scene, rng: np.random.Generator, rate_hz: int) -> Iterator[np.ndarray]:
-    """Sound without end: float32 [CHUNK_S * rate_hz] a time, each going on where the last one ended."""
-    n, n_joint = round(CHUNK_S * rate_hz), round(JOINT_S * rate_hz)
-    angle = np.linspace(0.0, 0.5 * np.pi, n_joint, dtype=np.float32)
-    tail = None
+def sessions(machine: Machine, scene: Scene, rng: np.random.Generator, rate_hz: int) -> Iterator[np.ndarray]:
+    """Sound without end, float32 [SESSION_S * rate_hz] a time."""
     while True:
-        chunk = render(machine, scene, CHUNK_S + JOINT_S, rng, rate_hz)
-        if tail is not None:
-            chunk[:n_joint] = np.sin(angle) * chunk[:n_joint] + np.cos(angle) * tail
-        tail = chunk[n:]
-        yield chunk[:n]
+        yield render(machine, scene, SESSION_S, rng, rate_hz)

@@ -33,7 +33,9 @@ class Outlier:
     @property
     def text(self) -> str:
         """For a person."""
-        return f"{self.name} from {clock(self.start_s)} to {clock(self.end_s)}: {self.times:.1f} times as far off as usual"
+        return (
+            f"{self.name} from {clock(self.start_s)} to {clock(self.end_s)}: {self.times:.1f} times as far off as usual"
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

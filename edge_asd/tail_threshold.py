@@ -18,7 +18,7 @@ BLOCK_S = 30.0
 """Blocks this long are resampled whole, so that what resembles its neighbours stays together (Kuensch 1989)."""
 SEED = 4
 GAMMA_MISFIT_LIMIT = 2.0
-"""Twice the 5 % point of Kolmogorov and Smirnov: neighbours that resemble each other count for less than their number."""
+"""In 5 % points of Kolmogorov and Smirnov; neighbours that resemble each other count for less than they are."""
 
 
 @dataclass(frozen=True)

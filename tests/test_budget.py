@@ -25,7 +25,9 @@ def test_it_is_written_as_it_is_read() -> None:
         assert str(Budget.parse(text)) == text
 
 
-@pytest.mark.parametrize("text", ["", "1", "week", "0/week", "-1/week", "1/fortnight", "1/2", "nan/day", "1e3/day", "9999/day"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "week", "0/week", "-1/week", "1/fortnight", "1/2", "nan/day", "1e3/day", "9999/day"]
+)
 def test_what_is_no_budget_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(DataError, match=r"is no false-alarm budget; write 1/week"):
         Budget.parse(text)

@@ -29,7 +29,7 @@ def test_it_can_be_inverted(score: float, threshold: float) -> None:
 def test_order_is_kept_and_100_is_never_reached(scores: list[float], threshold: float) -> None:
     on_scale = [shown(score, threshold) for score in sorted(scores)]
     assert on_scale == sorted(on_scale)
-    assert 0.0 <= on_scale[0] and on_scale[-1] < 100.0
+    assert on_scale[0] >= 0.0 and on_scale[-1] < 100.0
 
 
 @pytest.mark.parametrize("threshold", [0.0, -1.0, 1e-300])
