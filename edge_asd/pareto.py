@@ -10,10 +10,11 @@ import math
 
 import numpy as np
 
-SHRINKAGE = 20.0
-"""The estimated shape is drawn towards 0 as if this many excesses had shown an exponential tail: rarities are
-logarithms of tail probabilities, which makes their own tail close to exponential, and few excesses hardly show a shape
-(the standard error of a shape is about 1 / sqrt(n))."""
+PRIOR_SHAPE, PRIOR_EXCESSES = 0.1, 20.0
+"""The estimated shape is drawn towards a tail a little heavier than an exponential one, as if this many excesses had
+shown it. Scores are rarities, logarithms of tail probabilities, which makes their own tail close to exponential; sound
+that is rarer than minutes makes it heavier, never lighter; and few excesses hardly show a shape (its standard error is
+about 1 / sqrt(n))."""
 MOST_SHAPE = 0.5
 """Above it the variance is infinite and extrapolation meaningless."""
 
@@ -21,7 +22,7 @@ MOST_SHAPE = 0.5
 def fit_pareto(excesses: np.ndarray, n_independent: float | None = None) -> tuple[float, float]:
     """Shape and scale of positive excesses [n], n >= 2, by probability-weighted moments (Hosking and Wallis 1987).
 
-    n_independent: how many of the excesses count as independent (None: all of them); the shape is shrunk by it.
+    n_independent: how many of the excesses count as independent (None: all of them), against `PRIOR_EXCESSES`.
     The shape is kept within 0 .. 0.5: minutes of sound cannot show that a tail ends. The scale is then the one that
     gives the excesses' mean.
     """
@@ -33,7 +34,8 @@ def fit_pareto(excesses: np.ndarray, n_independent: float | None = None) -> tupl
     spread = mean - 2.0 * weighted
     shape = 2.0 - mean / spread if spread > 1e-12 * mean else MOST_SHAPE
     count = float(n if n_independent is None else n_independent)
-    shape = min(MOST_SHAPE, max(0.0, shape * count / (count + SHRINKAGE)))
+    shape = (shape * count + PRIOR_SHAPE * PRIOR_EXCESSES) / (count + PRIOR_EXCESSES)
+    shape = min(MOST_SHAPE, max(0.0, shape))
     return shape, mean * (1.0 - shape)
 
 
