@@ -20,15 +20,16 @@ import numpy as np
 from edge_asd.aggregation import Aggregation
 from edge_asd.atomic import write_atomically
 from edge_asd.calibration import Calibration, EnrolmentScores, fit_stream
-from edge_asd.clips import ClipScore, score_frames
+from edge_asd.clips import ClipScore, score_distances
 from edge_asd.contract import ModelContract
-from edge_asd.detector import Detector
+from edge_asd.detector import Detector, LiveScorer
 from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import Model, check_member, check_schema, describe_member
 from edge_asd.normal import NormalSound
-from edge_asd.scorers import Scorer, ScorerSpec, parse_scorer
+from edge_asd.scorers import Scorer, ScorerSpec, features_of, parse_scorer
 from edge_asd.spectra import SpectrumBank
+from edge_asd.windows import clip_windows
 
 FORMAT = "edge-asd bundle"
 BUNDLE_SCHEMA = 2
@@ -95,8 +96,20 @@ class Bundle:
 
     def score_clip(self, frames: np.ndarray) -> ClipScore:
         """Score a clip's log-mel frames [n, n_mels]."""
-        calibration, network = self.clip_calibration, self._network
-        return score_frames(frames, self.contract, self.normal, calibration, self.aggregation, network)
+        return self.score_distances(self.clip_distances(frames), len(frames))
+
+    def clip_distances(self, frames: np.ndarray) -> np.ndarray:
+        """Distances of the windows of a clip's log-mel frames [n, n_mels] from normal sound, float32 [k, scorers]."""
+        windows, _ = clip_windows(frames, self.contract)
+        return self.normal.distances(features_of(self.normal.specs, windows, self._network))
+
+    def score_distances(self, distances: np.ndarray, n_frames: int) -> ClipScore:
+        """Score a clip of `n_frames` frames whose windows' distances [k, scorers] are at hand."""
+        return score_distances(distances, n_frames, self.contract, self.clip_calibration, self.aggregation)
+
+    def live_scorer(self) -> LiveScorer:
+        """What turns the distances of a stream's windows into live scores, as this bundle's detector does."""
+        return LiveScorer(self.live_calibrations, self.aggregation)
 
 
 def save_bundle(bundle: Bundle, path: Path) -> None:

@@ -14,9 +14,7 @@ from edge_asd.calibration import Calibration
 from edge_asd.contract import LogMelSpec, ModelContract
 from edge_asd.errors import DataError, MissingInputError
 from edge_asd.frontend import log_mel
-from edge_asd.inference import Embedder
-from edge_asd.normal import NormalSound
-from edge_asd.windows import clip_windows
+from edge_asd.windows import window_starts
 
 LOG_MEL_SUFFIX = ".npy"
 """A clip may also be a published dump of log-mel frames."""
@@ -67,26 +65,24 @@ def _read_dump(path: Path, spec: LogMelSpec) -> np.ndarray:
     return np.maximum(frames.astype(np.float32), np.float32(spec.floor_db))
 
 
-def score_frames(
-    frames: np.ndarray,
+def score_distances(
+    distances: np.ndarray,
+    n_frames: int,
     contract: ModelContract,
-    normal: NormalSound,
     calibration: Calibration,
     aggregation: Aggregation,
-    embedder: Embedder | None,
 ) -> ClipScore:
-    """Score a clip's log-mel frames [n, n_mels].
+    """Score a clip of `n_frames` log-mel frames from its windows' distances [k, scorers] from normal sound.
 
-    calibration: fitted on clips whose windows were aggregated the same way. embedder: see `NormalSound.compare`.
+    calibration: fitted on clips whose windows were aggregated the same way.
     """
-    windows, starts = clip_windows(frames, contract)
-    distances = normal.compare(windows, embedder).distances
+    starts = window_starts(n_frames, contract)
     window_scores = calibration.fusion.score(distances)
     worst = int(window_scores.argmax())
-    middle_frame = starts[worst] + min(contract.window_frames, len(frames)) / 2
+    middle_frame = starts[worst] + min(contract.window_frames, n_frames) / 2
     return ClipScore(
         score=float(calibration.fusion.score(aggregation.over(distances)[None])[0]),
         max_score=float(window_scores[worst]),
         peak_time_s=float(middle_frame) * contract.features.hop_samples / contract.features.rate_hz,
-        n_windows=len(windows),
+        n_windows=len(distances),
     )

@@ -45,14 +45,52 @@ class WindowScore:
     nearest: int
 
 
+@dataclass(frozen=True)
+class LiveScore:
+    """What the windows of a stream come to.
+
+    score: of the last windows, aggregated. threshold: for as many windows. window_score: of the last window alone.
+    """
+
+    score: float
+    threshold: float
+    window_score: float
+
+
+class LiveScorer:
+    """Distances of a stream's windows in, live scores out.
+
+    calibrations: for scores of 1, 2, ... windows; a score takes in as many of the last windows as there are
+        calibrations, or fewer at the start and after a gap, so the first score comes with the first window.
+    aggregation: how those windows become one score, as the calibrations were fitted.
+    """
+
+    def __init__(self, calibrations: Sequence[Calibration], aggregation: Aggregation) -> None:
+        self._calibrations = calibrations
+        self._aggregation = aggregation
+        self._recent: deque[np.ndarray] = deque(maxlen=len(calibrations))
+
+    def reset(self) -> None:
+        """Forget the windows so far."""
+        self._recent.clear()
+
+    def push(self, distances: np.ndarray) -> LiveScore:
+        """Take the next window's distances from normal sound, [scorers]."""
+        self._recent.append(distances)
+        calibration = self._calibrations[len(self._recent) - 1]
+        return LiveScore(
+            score=_rarity(calibration, self._aggregation.over(np.array(self._recent))),
+            threshold=calibration.threshold,
+            window_score=_rarity(self._calibrations[0], distances),
+        )
+
+
 class Detector:
     """Scores a stream against one bundle.
 
     contract: of the model.
     normal: what its windows are compared with.
-    calibrations: for scores of 1, 2, ... windows; a score takes in as many of the last windows as there are
-        calibrations, or fewer at the start and after a gap, so the first score comes with the first window.
-    aggregation: how those windows become one score, as the calibrations were fitted.
+    calibrations, aggregation: see `LiveScorer`.
     embedder: the one the scorers were fitted with; None is enough where `normal.uses_network` is false.
 
     Samples are held back until they complete a window, so the front end always works in whole steps: the cheapest
@@ -69,12 +107,10 @@ class Detector:
     ) -> None:
         self.contract = contract
         self._normal = normal
-        self._aggregation = aggregation
-        self._calibrations = calibrations
+        self._live = LiveScorer(calibrations, aggregation)
         self._embedder = embedder
         self._front_end = LogMel(self.contract.features, padded=False)
         self._assembler = WindowAssembler(self.contract)
-        self._recent: deque[np.ndarray] = deque(maxlen=len(calibrations))
         features = self.contract.features
         self._window_samples = (self.contract.window_frames - 1) * features.hop_samples + features.n_fft
         self._step_samples = self.contract.step_frames * features.hop_samples
@@ -84,7 +120,7 @@ class Detector:
         """Start afresh: nothing heard before counts. Called on every gap, so that no window spans one."""
         self._front_end.reset()
         self._assembler.reset()
-        self._recent.clear()
+        self._live.reset()
         self._held: list[np.ndarray] = []
         self._held_samples = 0
         self._needed_samples = self._window_samples
@@ -116,9 +152,7 @@ class Detector:
         self._needed_samples = self._step_samples
         (window,) = self._assembler.push(self._front_end.push(fresh))
         comparison = self._normal.compare(window[None], self._embedder)
-        self._recent.append(comparison.distances[0])
-        calibration = self._calibrations[len(self._recent) - 1]
-        score = _rarity(calibration, self._aggregation.over(np.array(self._recent)))
+        live = self._live.push(comparison.distances[0])
         assert self._window_start is not None
         start = self._window_start
         end = start + self._window_samples
@@ -127,10 +161,10 @@ class Detector:
             start_position=start,
             end_position=end,
             time=block.captured_at + (end - block.position) / self.contract.features.rate_hz,
-            score=score,
-            window_score=_rarity(self._calibrations[0], self._recent[-1]),
-            threshold=calibration.threshold,
-            anomalous=score > calibration.threshold,
+            score=live.score,
+            window_score=live.window_score,
+            threshold=live.threshold,
+            anomalous=live.score > live.threshold,
             level_dbfs=level_dbfs(fresh),
             spectrum_db=comparison.spectra_db[0, : window.shape[1]],
             nearest=int(comparison.nearest[0]),

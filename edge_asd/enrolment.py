@@ -1,7 +1,7 @@
 """Enrolment: from minutes of normal sound to a bundle, judged on the way.
 
-The sound is judged by its seconds and windows, not by its number of files. Recordings longer than `PIECE_S` are cut
-into pieces of that length: one long recording and a directory of ten-second clips are the same enrolment.
+The sound is judged by its seconds and windows, not by its number of files. Recordings longer than `hearing.PIECE_S`
+are cut into pieces of that length: one long recording and a directory of ten-second clips are the same enrolment.
 """
 
 from __future__ import annotations
@@ -14,14 +14,11 @@ from typing import Any
 import numpy as np
 
 from edge_asd import __version__
-from edge_asd.aggregation import Aggregation, window_activity_db
-from edge_asd.audio.block import level_dbfs
-from edge_asd.audio.files import read_clip
+from edge_asd.aggregation import Aggregation
 from edge_asd.bundle import Bundle
 from edge_asd.calibration import Calibration, EnrolmentScores, fit_stream
-from edge_asd.clips import LOG_MEL_SUFFIX, read_frames
 from edge_asd.errors import DataError
-from edge_asd.frontend import log_mel
+from edge_asd.hearing import HeardClip, HeardPiece, hear_clip, hear_frames, hear_samples
 from edge_asd.inference import Embedder
 from edge_asd.model_package import Model
 from edge_asd.normal import NormalSound
@@ -30,19 +27,12 @@ from edge_asd.scorers import (
     ScorerSpec,
     cross_fitted,
     domain_folds,
-    features_of,
     parse_scorers,
 )
-from edge_asd.spectra import window_spectra
-from edge_asd.windows import clip_windows
 
 MIN_ENROLMENT_S = 10.0
 ADVISED_ENROLMENT_S = 60.0
-PIECE_S = 10.0
 FOLDS = 10
-SILENCE_LIMIT_DBFS = -100.0
-CLIPPED_SHARE_LIMIT = 0.001
-FULL_SCALE = 0.999
 DEFAULT_CLIP_PERCENTILE = 95.0
 DEFAULT_LIVE_PERCENTILE = 99.9
 """A stream is scored every second: at 95 % it would raise an alarm every few minutes."""
@@ -50,11 +40,9 @@ DEFAULT_SMOOTHING_S = 5.0
 TARGET_DOMAIN = "target"
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Piece:
-    features: dict[str, np.ndarray]
-    spectra_db: np.ndarray
-    activity_db: np.ndarray
+    heard: HeardPiece
     group: str | None
     target: bool
 
@@ -97,12 +85,9 @@ class Enrolment:
         domain: str | None = None,
     ) -> None:
         """Take one recording from disk, sound or a dump of log-mel frames; see `add_samples` and `add_frames`."""
-        features = self.model.contract.features
-        if path.suffix.lower() == LOG_MEL_SUFFIX:
-            self.add_frames(read_frames(path, features), str(path), group, domain)
-        else:
-            samples = read_clip(path, features.rate_hz, channel, on_note=on_note)
-            self.add_samples(samples, str(path), group, domain)
+        contract = self.model.contract
+        heard = hear_clip(path, contract, self.scorers, self.embedder, channel=channel, whole=False, on_note=on_note)
+        self.add_heard(heard, str(path), group, domain)
 
     def add_samples(self, samples: np.ndarray, name: str, group: str | None = None, domain: str | None = None) -> None:
         """Take one recording: float32 mono [n] at the model's rate.
@@ -112,37 +97,25 @@ class Enrolment:
         the machine now works in, as DCASE calls it; anything else is the source domain. Raises DataError for sound
         nobody should enrol.
         """
-        self._judge(samples, name)
-        self._levels_dbfs.append(level_dbfs(samples))
-        features = self.model.contract.features
-        self._take(log_mel(samples, features), samples.size / features.rate_hz, name, group, domain)
+        heard = hear_samples(samples, name, self.model.contract, self.scorers, self.embedder)
+        self.add_heard(heard, name, group, domain)
 
     def add_frames(self, frames: np.ndarray, name: str, group: str | None = None, domain: str | None = None) -> None:
         """Take one recording as log-mel frames [n, n_mels] in dB (as `edge_asd.clips.read_frames` gives them)."""
-        features = self.model.contract.features
-        # A centred front end gives one frame more than the whole hops in the sound, so half a hop is the mean rest.
-        seconds = (len(frames) - 0.5) * features.hop_samples / features.rate_hz
-        self._take(frames, seconds, name, group, domain)
+        heard = hear_frames(frames, self.model.contract, self.scorers, self.embedder)
+        self.add_heard(heard, name, group, domain)
 
-    def _take(self, frames: np.ndarray, seconds: float, name: str, group: str | None, domain: str | None) -> None:
-        contract = self.model.contract
-        features = contract.features
-        if (frames <= features.floor_db).all():
-            self._refuse(f"{name}: silent in every band")
-        frames_per_s = features.rate_hz / features.hop_samples
-        n_pieces = max(1, round(len(frames) / frames_per_s / PIECE_S))
-        for piece in np.array_split(frames, n_pieces):
-            windows, _ = clip_windows(piece, contract)
-            self._pieces.append(
-                _Piece(
-                    features_of(self.scorers, windows, self.embedder),
-                    window_spectra(windows),
-                    window_activity_db(windows),
-                    group,
-                    domain == TARGET_DOMAIN,
-                )
-            )
-        self._seconds += seconds
+    def add_heard(self, heard: HeardClip, name: str, group: str | None = None, domain: str | None = None) -> None:
+        """Take one recording as `edge_asd.hearing` gives it, perhaps made by another process or kept in a cache.
+
+        It must have been heard with this enrolment's contract and scorers.
+        """
+        for problem in heard.problems:
+            self._refuse(f"{name}: {problem}")
+        if heard.level_dbfs is not None:
+            self._levels_dbfs.append(heard.level_dbfs)
+        self._pieces += [_Piece(piece, group, domain == TARGET_DOMAIN) for piece in heard.pieces]
+        self._seconds += heard.seconds
 
     def finish(self, provenance: dict[str, Any]) -> Bundle:
         """Fit bank and thresholds. Raises DataError under 10 s of sound; warns under 60 s."""
@@ -156,9 +129,10 @@ class Enrolment:
                 f"only {self._seconds:.0f} s of normal sound: the threshold is a guess under "
                 f"{ADVISED_ENROLMENT_S:.0f} s"
             )
-        piece_of_window = np.repeat(np.arange(len(self._pieces)), [len(p.spectra_db) for p in self._pieces])
-        features = {key: np.concatenate([p.features[key] for p in self._pieces]) for key in self._pieces[0].features}
-        spectra_db = np.concatenate([p.spectra_db for p in self._pieces])
+        piece_of_window = np.repeat(np.arange(len(self._pieces)), [len(p.heard) for p in self._pieces])
+        heard = [piece.heard for piece in self._pieces]
+        features = {name: np.concatenate([p.features[name] for p in heard]) for name in heard[0].features}
+        spectra_db = np.concatenate([piece.spectra_db for piece in heard])
         target = np.array([piece.target for piece in self._pieces])
         folds = domain_folds(self._folds(), target)[piece_of_window]
         target = target[piece_of_window]
@@ -167,7 +141,7 @@ class Enrolment:
             folds = np.arange(len(folds)) * 2 // len(folds)
         normal = NormalSound.fit(self.scorers, features, spectra_db, target)
         distances = cross_fitted(self.scorers, features, folds, target)
-        aggregation = Aggregation.choose([piece.activity_db for piece in self._pieces])
+        aggregation = Aggregation.choose([piece.activity_db for piece in heard])
         scores = EnrolmentScores(distances, piece_of_window.astype(np.int32), aggregation)
         clip = Calibration.fit(scores.per_clip(), self.clip_percentile)
         live = fit_stream(scores, self.model.contract.windows_in(self.smoothing_s), self.live_percentile)
@@ -201,25 +175,6 @@ class Enrolment:
         if len(known) > 1 and None not in groups:
             return np.array([known[group] for group in groups if group is not None])
         return np.arange(len(groups)) * min(FOLDS, len(groups)) // len(groups)
-
-    def _judge(self, samples: np.ndarray, name: str) -> None:
-        if not np.isfinite(samples).all():
-            first = int(np.flatnonzero(~np.isfinite(samples))[0])
-            raise DataError(f"{name}: sample {first} is not a finite number", remedy="record it again")
-        rate_hz = self.model.contract.features.rate_hz
-        # Whole seconds; a rest at the end may be too short to judge.
-        for start in range(0, max(1, samples.size - rate_hz + 1), rate_hz):
-            second = samples[start : start + rate_hz]
-            if level_dbfs(second) <= SILENCE_LIMIT_DBFS:
-                self._refuse(f"{name}: silent at {start / rate_hz:.0f} s ({level_dbfs(second):.0f} dBFS)")
-                break
-        clipped = np.abs(samples) >= FULL_SCALE
-        share = float(np.mean(clipped)) if samples.size else 0.0
-        if share > CLIPPED_SHARE_LIMIT:
-            first_s = int(clipped.argmax()) / rate_hz
-            self._refuse(
-                f"{name}: clipped, {100 * share:.1f} % of its samples are at full scale, the first at {first_s:.1f} s"
-            )
 
     def _refuse(self, problem: str) -> None:
         if self.strict:

@@ -98,6 +98,11 @@ class NormalSound:
             nearest = self._by_spectrum.nearest(spectra_db)[1]
         return Comparison(distances, spectra_db, nearest)
 
+    def distances(self, features: Features) -> np.ndarray:
+        """As in `compare`, of windows whose features (by `ScorerSpec.features`, [k, f] each) are at hand."""
+        sides = [scorer.measure.distance(features[scorer.spec.features]) for scorer in self.scorers]
+        return np.stack(sides, axis=1).astype(np.float32)
+
     @cached_property
     def _by_spectrum(self) -> SpreadKnn:
         """Finds the window to explain against where no scorer keeps single windows."""

@@ -18,14 +18,21 @@ def clip_windows(frames: np.ndarray, contract: ModelContract) -> tuple[np.ndarra
     """
     if frames.ndim != 2 or frames.shape[1] != contract.features.n_mels or len(frames) == 0:
         raise DataError(f"log-mel of shape {list(frames.shape)}, expected [frames, {contract.features.n_mels}]")
-    size, step = contract.window_frames, contract.step_frames
+    size = contract.window_frames
+    starts = window_starts(len(frames), contract)
     if len(frames) < size:
-        return lengthened(frames, size, contract.short_clip)[None], np.zeros(1, np.intp)
-    starts = np.arange(0, len(frames) - size + 1, step)
-    if starts[-1] + size < len(frames):
-        starts = np.append(starts, len(frames) - size)
+        return lengthened(frames, size, contract.short_clip)[None], starts
     every = np.lib.stride_tricks.sliding_window_view(frames, size, axis=0).transpose(0, 2, 1)
     return every[starts], starts
+
+
+def window_starts(n_frames: int, contract: ModelContract) -> np.ndarray:
+    """First frame of each window `clip_windows` makes of a clip, int [k]."""
+    size = contract.window_frames
+    if n_frames < size:
+        return np.zeros(1, np.intp)
+    starts = np.arange(0, n_frames - size + 1, contract.step_frames)
+    return starts if starts[-1] + size == n_frames else np.append(starts, n_frames - size)
 
 
 def lengthened(frames: np.ndarray, n_frames: int, rule: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from edge_asd.aggregation import Aggregation
 from edge_asd.audio.block import AudioBlock
 from edge_asd.bundle import Bundle
 from edge_asd.calibration import Calibration, fit_stream
-from edge_asd.clips import score_frames
+from edge_asd.clips import score_distances
 from edge_asd.detector import Detector, WindowScore
 from edge_asd.frontend import LogMel, log_mel
 from edge_asd.windows import clip_windows
@@ -179,9 +179,10 @@ def test_a_clips_score_is_the_rarity_of_its_windows_mean_distances_and_names_the
     frames = log_mel(samples, tiny_bundle.contract.features)
     calibration = tiny_bundle.clip_calibration
     bundle = tiny_bundle
-    found = score_frames(frames, bundle.contract, bundle.normal, calibration, Aggregation(), bundle.embedder)
     windows, _ = clip_windows(frames, tiny_bundle.contract)
     distances = tiny_bundle.normal.compare(windows, tiny_bundle.embedder).distances
+    found = score_distances(distances, len(frames), bundle.contract, calibration, Aggregation())
+    assert bundle.clip_distances(frames) == pytest.approx(distances)
     assert found.n_windows == len(windows)
     assert found.score == pytest.approx(calibration.fusion.score(distances.mean(axis=0)[None])[0])
     assert found.max_score == pytest.approx(calibration.fusion.score(distances).max())
