@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_asd.bank.compaction import DEFAULT_METHOD, METHODS, k_centre, k_means, shares
+from edge_asd.bank.compaction import DEFAULT_METHOD, METHODS, kept_rows
 from edge_asd.bank.search import BlockSearch, Search, search_of
 from edge_asd.bank.vectors import checked, directions, quantised, unit_vectors
 from edge_asd.errors import DataError
@@ -25,8 +25,7 @@ class EmbeddingBank:
     vectors: int8 [n, d]; vectors * scales[:, None] are the unit vectors. They may be memory-mapped.
     scales: float32 [n].
     domains: uint8 [n], an index into DOMAINS; None: all source.
-    enrolled_s: uint32 [n], seconds since 1970 (UTC), 0 = unknown; None: all unknown. Of vectors merged into one, the
-        latest: that sound was still heard then.
+    enrolled_s: uint32 [n], seconds since 1970 (UTC), 0 = unknown; None: all unknown.
     budget_bytes: what the four arrays together never exceed, whatever is added; None: no limit.
     method: of METHODS, how vectors are chosen when they would exceed it.
 
@@ -138,21 +137,14 @@ class EmbeddingBank:
     def compacted(self, budget_bytes: int, method: str = DEFAULT_METHOD, seed: int = 0) -> EmbeddingBank:
         """A bank of as many vectors as budget_bytes holds, all tags counted; this one's own if they already fit.
 
-        Each domain is compacted for itself, and one with few vectors keeps all of them. method: "k-centre" keeps
-        vectors that were enrolled, "k-means" the centres of groups. Raises DataError if no vector fits.
+        Each domain is compacted for itself, and one with few vectors keeps all of them. method: one of METHODS.
+        Raises DataError if no vector fits.
         """
         n_kept = capacity(budget_bytes, self.vectors.shape[1])
         if len(self) <= n_kept:
             return replace(self, budget_bytes=budget_bytes, method=method)
-        known = np.unique(self.domains)
-        n_of_domain = shares(np.array([(self.domains == domain).sum() for domain in known]), n_kept)
-        parts = []
-        for domain, n_places in zip(known, n_of_domain, strict=True):
-            if n_places:
-                part = self._rows(self.domains == domain)
-                parts.append(part._reduced(n_places, method, seed))
-        joined = {name: np.concatenate([part.arrays()[name] for part in parts]) for name in _FIELDS}
-        return _bank_of(joined, budget_bytes, method)
+        kept = kept_rows(directions(self.vectors), self.domains, n_kept, method, seed)
+        return replace(self._rows(kept), budget_bytes=budget_bytes, method=method)
 
     def coverage(self, embeddings: np.ndarray) -> tuple[float, float]:
         """How far embeddings [n, d] are from the bank: median and 95th percentile of the cosine distance.
@@ -201,19 +193,6 @@ class EmbeddingBank:
 
     def _rows(self, chosen: np.ndarray) -> EmbeddingBank:
         return _bank_of({name: array[chosen] for name, array in self.arrays().items()}, self.budget_bytes, self.method)
-
-    def _reduced(self, k: int, method: str, seed: int) -> EmbeddingBank:
-        """k vectors that stand for these, all of one domain."""
-        if k >= len(self):
-            return self
-        unit = directions(self.vectors)
-        if method == "k-centre":
-            return self._rows(np.sort(k_centre(unit, k, seed)))
-        centres, owner = k_means(unit, k, seed)
-        vectors, scales = quantised(centres)
-        enrolled_s = np.zeros(k, np.uint32)
-        np.maximum.at(enrolled_s, owner, self.enrolled_s)
-        return EmbeddingBank(vectors, scales, self.domains[:k], enrolled_s, method=method)
 
 
 def vector_bytes(size: int) -> int:

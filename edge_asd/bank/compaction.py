@@ -1,72 +1,95 @@
-"""Which few vectors can stand for many: greedy k-centre and K-means on the unit sphere.
+"""Which few windows can stand for many: greedy k-centre and K-means, both keeping windows that were really heard.
 
 k-centre: T. Gonzalez, "Clustering to minimize the maximum intercluster distance", 1985; as a coreset for anomaly
-detection: Roth et al., PatchCore, arXiv 2106.08265. K-means with cosine: Dhillon and Modha, "Concept decompositions
-for large sparse text data using clustering", 2001.
+detection: Roth et al., PatchCore, arXiv 2106.08265. K-means: S. Lloyd, "Least squares quantization in PCM", 1982.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from edge_asd.bank.vectors import unit_vectors
-
 METHODS = ("k-centre", "k-means")
-DEFAULT_METHOD = "k-means"
+DEFAULT_METHOD = "k-centre"
 """What benchmarks/bank.py found to cost less AUC."""
 _ROUNDS = 12
-"""Of K-means; later ones move the centres by less than int8 resolves."""
+"""Of K-means; later ones hardly move the centres."""
 _BLOCK = 8192
 
 
-def k_centre(unit: np.ndarray, k: int, seed: int) -> np.ndarray:
-    """Indices int [k] of rows of unit [n, d], each chosen furthest from those before it; the first one by the seed.
+def kept_rows(
+    points: np.ndarray, domains: np.ndarray, k: int, method: str = DEFAULT_METHOD, seed: int = 0
+) -> np.ndarray:
+    """Indices of at most k rows of points float32 [n, d] that stand for all of them by Euclidean distance, ascending.
 
-    No row is then further from a chosen one than twice the least radius possible with k rows. Time n k d.
+    domains: int [n]; each is compacted for itself, and one with few rows keeps all of them (see `shares`).
+    method: one of METHODS. k: at least 1. Time n k d.
     """
+    if len(points) <= k:
+        return np.arange(len(points))
+    choose = {"k-centre": k_centre, "k-means": k_means}[method]
+    kinds, counts = np.unique(domains, return_counts=True)
+    kept = []
+    for kind, places in zip(kinds, shares(counts, k), strict=True):
+        if places:
+            rows = np.flatnonzero(domains == kind)
+            kept.append(rows if places == len(rows) else rows[choose(points[rows], places, seed)])
+    return np.sort(np.concatenate(kept))
+
+
+def k_centre(points: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Indices int [k] of rows of points [n, d], each chosen furthest from those before it; the first by the seed.
+
+    No row is then further from a chosen one than twice the least radius possible with k rows.
+    """
+    squares = np.square(points).sum(axis=1)
     chosen = np.empty(k, np.intp)
-    chosen[0] = np.random.default_rng(seed).integers(len(unit))
-    similarity = np.full(len(unit), -np.inf, np.float32)
+    chosen[0] = np.random.default_rng(seed).integers(len(points))
+    distance = np.full(len(points), np.inf, np.float32)
     for i in range(1, k):
-        np.maximum(similarity, unit @ unit[chosen[i - 1]], out=similarity)
-        similarity[chosen[i - 1]] = np.inf  # twins of it may be chosen, but only when nothing else is left
-        chosen[i] = similarity.argmin()
+        last = chosen[i - 1]
+        np.minimum(distance, squares + squares[last] - 2.0 * (points @ points[last]), out=distance)
+        distance[last] = -np.inf  # twins of it may be chosen, when nothing else is left; the row itself never again
+        chosen[i] = distance.argmax()
     return chosen
 
 
-def k_means(unit: np.ndarray, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Centres float32 [k, d] of length 1, and which of them each row of unit [n, d] belongs to, int [n].
+def k_means(points: np.ndarray, k: int, seed: int) -> np.ndarray:
+    """Indices int [k] of the rows of points [n, d] that lie nearest to the centres of K-means, each another row.
 
     Starts at k rows drawn by the seed; a centre nobody belongs to moves to the row that is furthest from its own.
     """
-    centres = unit[np.sort(np.random.default_rng(seed).choice(len(unit), k, replace=False))]
-    owner, similarity = _assigned(unit, centres)
+    centres = points[np.sort(np.random.default_rng(seed).choice(len(points), k, replace=False))]
+    owner, distance = _assigned(points, centres)
     for _ in range(_ROUNDS):
-        sums = np.zeros_like(centres)
         order = np.argsort(owner, kind="stable")
-        filled, starts = np.unique(owner[order], return_index=True)
-        sums[filled] = np.add.reduceat(unit[order], starts, axis=0)
+        filled, starts, members = np.unique(owner[order], return_index=True, return_counts=True)
+        centres = np.empty_like(centres)
+        centres[filled] = np.add.reduceat(points[order], starts, axis=0) / members[:, None]
         empty = np.setdiff1d(np.arange(k), filled)
-        if empty.size:
-            sums[empty] = unit[np.argsort(similarity, kind="stable")[: empty.size]]
-        centres = unit_vectors(sums)
+        centres[empty] = points[np.argsort(-distance, kind="stable")[: empty.size]]
         before = owner
-        owner, similarity = _assigned(unit, centres)
+        owner, distance = _assigned(points, centres)
         if np.array_equal(owner, before):
             break
-    return centres, owner
+    by_distance = np.lexsort((distance, owner))
+    filled, first = np.unique(owner[by_distance], return_index=True)
+    chosen = by_distance[first]
+    # Twins leave centres without a row of their own: the rows worst covered take their places.
+    left = np.setdiff1d(np.argsort(-distance, kind="stable"), chosen, assume_unique=True)
+    return np.concatenate((chosen, left[: k - len(chosen)]))
 
 
-def _assigned(unit: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Most similar centre of each row and how similar it is."""
-    owner = np.empty(len(unit), np.intp)
-    similarity = np.empty(len(unit), np.float32)
-    for start in range(0, len(unit), _BLOCK):
+def _assigned(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nearest centre of each row, and its squared distance."""
+    owner = np.empty(len(points), np.intp)
+    distance = np.empty(len(points), np.float32)
+    squares = np.square(centres).sum(axis=1)
+    for start in range(0, len(points), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        products = unit[rows] @ centres.T
-        owner[rows] = products.argmax(axis=1)
-        similarity[rows] = products.max(axis=1)
-    return owner, similarity
+        partial = squares - 2.0 * (points[rows] @ centres.T)
+        owner[rows] = partial.argmin(axis=1)
+        distance[rows] = partial.min(axis=1) + np.square(points[rows]).sum(axis=1)
+    return owner, distance
 
 
 def shares(counts: np.ndarray, total: int) -> np.ndarray:
@@ -77,8 +100,7 @@ def shares(counts: np.ndarray, total: int) -> np.ndarray:
     """
     given = np.zeros(len(counts), int)
     left = min(total, int(counts.sum()))
-    order = np.argsort(counts, kind="stable")
-    for position, kind in enumerate(order):
+    for position, kind in enumerate(np.argsort(counts, kind="stable")):
         given[kind] = min(int(counts[kind]), left // (len(counts) - position))
         left -= given[kind]
     return given

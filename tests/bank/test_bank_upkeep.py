@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edge_asd.bank import METHODS, EmbeddingBank, unit_vectors
 from edge_asd.bank.bank import vector_bytes
-from edge_asd.bank.compaction import k_centre, k_means, shares
+from edge_asd.bank.compaction import k_centre, k_means, kept_rows, shares
 from edge_asd.errors import DataError
 
 SIZE = 24
@@ -74,20 +74,26 @@ def test_k_centre_with_twins_chooses_each_row_once() -> None:
     assert sorted(k_centre(rows, 12, seed=1)) == list(range(12))
 
 
-@pytest.mark.parametrize("k", [1, 7, 300])
-def test_k_means_centres_are_nearer_than_rows_drawn_at_random(k: int) -> None:
+@pytest.mark.parametrize("k", [1, 7, 299])
+def test_k_means_rows_are_nearer_to_all_than_rows_drawn_at_random(k: int) -> None:
     rows = unit_vectors(embeddings(300))
-    centres, owner = k_means(rows, k, seed=3)
-    assert centres.shape == (k, SIZE)
-    similarity = rows @ centres.T
-    np.testing.assert_array_equal(owner, similarity.argmax(axis=1))
-    drawn = rows[np.random.default_rng(3).choice(300, k, replace=False)]
-    assert similarity.max(axis=1).mean() >= (rows @ drawn.T).max(axis=1).mean() - 1e-6
+    chosen = k_means(rows, k, seed=3)
+    assert len(set(chosen.tolist())) == k
+    drawn = np.random.default_rng(3).choice(300, k, replace=False)
+    assert (rows @ rows[chosen].T).max(axis=1).mean() >= (rows @ rows[drawn].T).max(axis=1).mean() - 1e-6
 
 
-def test_k_means_of_twins_leaves_no_centre_without_direction() -> None:
-    centres, _ = k_means(np.repeat(unit_vectors(embeddings(2)), 10, axis=0), 8, seed=0)
-    np.testing.assert_allclose(np.linalg.norm(centres, axis=1), 1.0, atol=1e-5)
+def test_k_means_of_twins_still_keeps_as_many_rows() -> None:
+    chosen = k_means(np.repeat(unit_vectors(embeddings(2)), 10, axis=0), 8, seed=0)
+    assert len(set(chosen.tolist())) == 8
+    assert {int(i) // 10 for i in chosen} == {0, 1}
+
+
+def test_distance_counts_not_only_direction() -> None:
+    """Spectra differ in level too: of three points on one ray the two ends are kept."""
+    points = np.array([[1.0, 1.0], [2.0, 2.0], [2.1, 2.1], [9.0, 9.0]], np.float32)
+    for method in METHODS:
+        assert 3 in kept_rows(points, np.zeros(4, int), 2, method, seed=1)
 
 
 @given(counts=st.lists(st.integers(1, 500), min_size=1, max_size=4), total=st.integers(1, 1000))
@@ -167,10 +173,15 @@ def test_forgetting_drops_what_meets_all_conditions(domain: str | None, before: 
     np.testing.assert_array_equal(left.vectors, bank.vectors[stays])
 
 
-def test_merged_vectors_carry_the_latest_time() -> None:
-    twins = np.repeat(embeddings(2), 5, axis=0)
-    bank = EmbeddingBank.fit(twins, enrolled_s=np.arange(10), budget_bytes=2 * EACH, method="k-means", seed=1)
-    assert sorted(bank.enrolled_s.tolist())[-1] == 9
+@pytest.mark.parametrize("method", METHODS)
+def test_compaction_keeps_vectors_that_were_heard_with_their_own_tags(method: str) -> None:
+    rows = embeddings(80)
+    domains = (np.arange(80) % 4 == 0).astype(np.uint8)
+    bank = EmbeddingBank.fit(rows, domain=domains, enrolled_s=np.arange(80), budget_bytes=30 * EACH, method=method)
+    kept = bank.enrolled_s
+    np.testing.assert_array_equal(bank.vectors, EmbeddingBank.fit(rows).vectors[kept])
+    np.testing.assert_array_equal(bank.domains, domains[kept])
+    assert bank.domains.sum() == 15
 
 
 def test_coverage_is_nothing_for_the_vectors_themselves_and_grows_as_the_bank_shrinks() -> None:
