@@ -81,7 +81,7 @@ def size_bytes(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is no size; write 65536, 64KiB, 100kB or 1MiB")
     total = round(float(match[1]) * _UNITS_BYTES[match[2]])
     if total < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is nothing at all; give more than 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is no room at all; give 1 byte or more")
     return total
 
 

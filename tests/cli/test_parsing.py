@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from edge_asd.cli.parsing import Parser, duration_s
+from edge_asd.cli.parsing import Parser, duration_s, size_bytes
 from edge_asd.errors import UsageError
 
 
@@ -31,6 +31,20 @@ def test_durations(text: str, seconds: float) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         duration_s(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("1", 1), ("65536", 65536), ("64KiB", 65536), ("64 kib", 65536), ("100kB", 100_000), ("1.5MiB", 3 * 2**19)],
+)
+def test_sizes(text: str, expected: int) -> None:
+    assert size_bytes(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "0", "0KiB", "0.1", "-5", "64K", "64 KiBs", "KiB", "nan", "1e9", "6 4"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="is no"):
+        size_bytes(text)
 
 
 def test_flags_are_never_abbreviated() -> None:
