@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from edge_asd.clips import ClipScore, score_distances
 from edge_asd.contract import ModelContract
 from edge_asd.detector import Detector, LiveScorer
 from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
-from edge_asd.inference import Embedder, load_embedder
+from edge_asd.inference import AUTO, Embedder, load_embedder
+from edge_asd.kept_frames import KeptFrames
 from edge_asd.model_package import Model, check_member, check_schema, describe_member
 from edge_asd.normal import NormalSound
 from edge_asd.scorers import Scorer, ScorerSpec, features_of, parse_scorer
@@ -37,7 +38,6 @@ BUNDLE_SCHEMA = 2
 MAX_BUNDLE_BYTES = 256 * 2**20
 """Larger is no bundle (a device node would otherwise fill the memory)."""
 _MANIFEST = "manifest.json"
-_NETWORK = "model.onnx"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """Same content, same bytes: members carry no time of their own."""
 
@@ -53,6 +53,9 @@ class Bundle:
     live_calibrations: thresholds for a stream's score, by the number of windows it takes in: 1, 2, ...
     enrolment: what was heard (seconds, windows, level, warnings), for people and health checks.
     provenance: who made the bundle, when, with what.
+    fitted_by: the runtime whose embeddings the scorers were fitted on ("onnxruntime 1.31.1"), "" where none was used.
+    frames: the enrolment's log-mel frames, where they were kept.
+    runtime: the runtime to start, see `edge_asd.inference.load_embedder`; not stored.
     """
 
     model: Model
@@ -62,6 +65,9 @@ class Bundle:
     live_calibrations: tuple[Calibration, ...]
     enrolment: dict[str, Any]
     provenance: dict[str, Any]
+    fitted_by: str = ""
+    frames: KeptFrames | None = None
+    runtime: str = AUTO
 
     @property
     def contract(self) -> ModelContract:
@@ -71,7 +77,7 @@ class Bundle:
     @cached_property
     def embedder(self) -> Embedder:
         """The model, started on first use."""
-        return load_embedder(self.model)
+        return load_embedder(self.model, self.runtime)
 
     @property
     def aggregation(self) -> Aggregation:
@@ -114,7 +120,7 @@ class Bundle:
 
 def save_bundle(bundle: Bundle, path: Path) -> None:
     """Write the bundle whole or not at all. Raises StorageError, MissingInputError."""
-    members = {_NETWORK: bundle.model.network}
+    members = {_network_member(bundle.model.network_format): bundle.model.network}
     places = {
         part: {name: _place(members, f"{part}/{name}.npy", array) for name, array in arrays.items()}
         for part, arrays in _parts(bundle).items()
@@ -124,6 +130,8 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         "schema": BUNDLE_SCHEMA,
         "contract": bundle.contract.to_dict(),
         "precision": bundle.model.precision,
+        "network_format": bundle.model.network_format,
+        "fitted_by": bundle.fitted_by,
         "model_provenance": bundle.model.provenance,
         "scorers": [str(spec) for spec in bundle.normal.specs],
         "arrays": places,
@@ -188,11 +196,13 @@ def load_bundle(path: Path) -> Bundle:
         specs = [_spec(text, path) for text in manifest["scorers"]]
         scorers = tuple(Scorer.from_arrays(spec, arrays[_scorer_part(i)]) for i, spec in enumerate(specs))
         aggregation = Aggregation(float(manifest["aggregation"]["top_share"]))
+        network_format = str(manifest.get("network_format", "onnx"))
         model = Model(
             ModelContract.from_dict(manifest["contract"]),
             str(manifest["precision"]),
-            members[_NETWORK],
+            members[_network_member(network_format)],
             manifest["model_provenance"],
+            network_format,
         )
         bundle = Bundle(
             model=model,
@@ -202,7 +212,10 @@ def load_bundle(path: Path) -> Bundle:
             live_calibrations=tuple(Calibration.from_dict(live) for live in manifest["calibration"]["live"]),
             enrolment=manifest["enrolment"],
             provenance=manifest["provenance"],
+            fitted_by=str(manifest.get("fitted_by", "")),
         )
+        if "frames" in arrays:
+            bundle = replace(bundle, frames=KeptFrames.from_arrays(arrays["frames"], model.contract.features.n_mels))
     except (KeyError, TypeError, ValueError, EOFError, AttributeError) as error:
         raise DataError(f"{path}: incomplete bundle ({error!r})", remedy="enrol again") from error
     contract = model.contract
@@ -254,7 +267,12 @@ def _parts(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
             "distances": bundle.enrolment_scores.distances,
             "pieces": bundle.enrolment_scores.pieces,
         },
+        **({} if bundle.frames is None else {"frames": bundle.frames.arrays()}),
     }
+
+
+def _network_member(network_format: str) -> str:
+    return f"model.{network_format}"
 
 
 def _scorer_part(index: int) -> str:

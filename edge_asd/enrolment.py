@@ -20,6 +20,7 @@ from edge_asd.calibration import Calibration, EnrolmentScores, fit_stream
 from edge_asd.errors import DataError
 from edge_asd.hearing import HeardClip, HeardPiece, hear_clip, hear_frames, hear_samples
 from edge_asd.inference import Embedder
+from edge_asd.kept_frames import KeptFrames, Piece
 from edge_asd.model_package import Model
 from edge_asd.normal import NormalSound
 from edge_asd.scorers import (
@@ -57,6 +58,7 @@ class Enrolment:
     clip_percentile, live_percentile: shares of normal sound, in percent, meant to stay below the two thresholds.
     smoothing_s: seconds of sound a stream's score averages.
     strict: refuse silent, clipped and too little sound; otherwise only warn (for measuring on found data).
+    keep_frames: the bundle keeps the log-mel frames, for `edge_asd.refit`: 0.24 MB a minute of sound.
     """
 
     model: Model
@@ -66,6 +68,7 @@ class Enrolment:
     live_percentile: float = DEFAULT_LIVE_PERCENTILE
     smoothing_s: float = DEFAULT_SMOOTHING_S
     strict: bool = True
+    keep_frames: bool = False
     warnings: list[str] = field(default_factory=list)
     _pieces: list[_Piece] = field(default_factory=list)
     _seconds: float = 0.0
@@ -85,8 +88,15 @@ class Enrolment:
         domain: str | None = None,
     ) -> None:
         """Take one recording from disk, sound or a dump of log-mel frames; see `add_samples` and `add_frames`."""
-        contract = self.model.contract
-        heard = hear_clip(path, contract, self.scorers, self.embedder, channel=channel, whole=False, on_note=on_note)
+        heard = hear_clip(
+            path,
+            self.model.contract,
+            self.scorers,
+            self.embedder,
+            channel=channel,
+            keep_frames=self.keep_frames,
+            on_note=on_note,
+        )
         self.add_heard(heard, str(path), group, domain)
 
     def add_samples(self, samples: np.ndarray, name: str, group: str | None = None, domain: str | None = None) -> None:
@@ -97,18 +107,20 @@ class Enrolment:
         the machine now works in, as DCASE calls it; anything else is the source domain. Raises DataError for sound
         nobody should enrol.
         """
-        heard = hear_samples(samples, name, self.model.contract, self.scorers, self.embedder)
+        contract, keep = self.model.contract, self.keep_frames
+        heard = hear_samples(samples, name, contract, self.scorers, self.embedder, keep_frames=keep)
         self.add_heard(heard, name, group, domain)
 
     def add_frames(self, frames: np.ndarray, name: str, group: str | None = None, domain: str | None = None) -> None:
         """Take one recording as log-mel frames [n, n_mels] in dB (as `edge_asd.clips.read_frames` gives them)."""
-        heard = hear_frames(frames, self.model.contract, self.scorers, self.embedder)
+        contract, keep = self.model.contract, self.keep_frames
+        heard = hear_frames(frames, contract, self.scorers, self.embedder, keep_frames=keep)
         self.add_heard(heard, name, group, domain)
 
     def add_heard(self, heard: HeardClip, name: str, group: str | None = None, domain: str | None = None) -> None:
         """Take one recording as `edge_asd.hearing` gives it, perhaps made by another process or kept in a cache.
 
-        It must have been heard with this enrolment's contract and scorers.
+        It must have been heard with this enrolment's contract and scorers (and keep its frames, if this does).
         """
         for problem in heard.problems:
             self._refuse(f"{name}: {problem}")
@@ -162,6 +174,20 @@ class Enrolment:
             live_calibrations=live,
             enrolment=summary,
             provenance={"edge_asd": __version__, **provenance},
+            fitted_by=self.embedder.runtime if self.embedder is not None else "",
+            frames=self._kept(),
+        )
+
+    def _kept(self) -> KeptFrames | None:
+        if not self.keep_frames:
+            return None
+        known = {group: i for i, group in enumerate(dict.fromkeys(piece.group for piece in self._pieces))}
+        return KeptFrames.of(
+            [
+                Piece(piece.heard.frames, -1 if piece.group is None else known[piece.group], piece.target)
+                for piece in self._pieces
+                if piece.heard.frames is not None
+            ]
         )
 
     def _folds(self) -> np.ndarray:

@@ -35,13 +35,15 @@ class HeardPiece:
     """The windows of one piece of sound.
 
     features: rows by `ScorerSpec.features`, float32 [k, f] each. spectra_db: float32 [k, 2 n_mels]. activity_db:
-    float [k], see `edge_asd.aggregation.window_activity_db`. n_frames: log-mel frames of the piece.
+    float [k], see `edge_asd.aggregation.window_activity_db`. n_frames: log-mel frames of the piece. frames: float32
+    [n_frames, n_mels], where they were to be kept.
     """
 
     features: Mapping[str, np.ndarray]
     spectra_db: np.ndarray
     activity_db: np.ndarray
     n_frames: int
+    frames: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.spectra_db)
@@ -69,19 +71,21 @@ def hear_clip(
     *,
     channel: int | None = None,
     whole: bool = False,
+    keep_frames: bool = False,
     on_note: Callable[[str], None] = lambda note: None,
 ) -> HeardClip:
     """Hear a recording from disk, sound or a `.npy` of log-mel frames.
 
     specs: whose features are wanted. embedder: may be None where none of them uses the network. channel, on_note: see
     `edge_asd.audio.files.read_clip`. whole: in one piece, as a clip is scored; otherwise in pieces of about PIECE_S, as
-    enrolment takes them. Raises MissingInputError, DataError.
+    enrolment takes them. keep_frames: each piece keeps its log-mel frames. Raises MissingInputError, DataError.
     """
     path = Path(path)
     if path.suffix.lower() == LOG_MEL_SUFFIX:
-        return hear_frames(read_frames(path, contract.features), contract, specs, embedder, whole=whole)
+        frames = read_frames(path, contract.features)
+        return hear_frames(frames, contract, specs, embedder, whole=whole, keep_frames=keep_frames)
     samples = read_clip(path, contract.features.rate_hz, channel, on_note=on_note)
-    return hear_samples(samples, str(path), contract, specs, embedder, whole=whole)
+    return hear_samples(samples, str(path), contract, specs, embedder, whole=whole, keep_frames=keep_frames)
 
 
 def hear_samples(
@@ -92,11 +96,13 @@ def hear_samples(
     embedder: Embedder | None,
     *,
     whole: bool = False,
+    keep_frames: bool = False,
 ) -> HeardClip:
     """Hear float32 mono [n] at the model's rate. name: for messages. Raises DataError at a sample that is no number."""
     features = contract.features
     problems = sound_problems(samples, features.rate_hz, name)
-    heard = hear_frames(log_mel(samples, features), contract, specs, embedder, whole=whole)
+    frames = log_mel(samples, features)
+    heard = hear_frames(frames, contract, specs, embedder, whole=whole, keep_frames=keep_frames)
     return HeardClip(samples.size / features.rate_hz, level_dbfs(samples), (*problems, *heard.problems), heard.pieces)
 
 
@@ -107,6 +113,7 @@ def hear_frames(
     embedder: Embedder | None,
     *,
     whole: bool = False,
+    keep_frames: bool = False,
 ) -> HeardClip:
     """Hear log-mel frames [n, n_mels] in dB (as `edge_asd.clips.read_frames` gives them)."""
     features = contract.features
@@ -115,17 +122,17 @@ def hear_frames(
     frames_per_s = features.rate_hz / features.hop_samples
     n_pieces = 1 if whole else max(1, round(len(frames) / frames_per_s / PIECE_S))
     problems = ("silent in every band",) if (frames <= features.floor_db).all() else ()
-    pieces = tuple(_piece(part, contract, specs, embedder) for part in np.array_split(frames, n_pieces))
+    pieces = tuple(_piece(part, contract, specs, embedder, keep_frames) for part in np.array_split(frames, n_pieces))
     return HeardClip(seconds, None, problems, pieces)
 
 
 def _piece(
-    frames: np.ndarray, contract: ModelContract, specs: Sequence[ScorerSpec], embedder: Embedder | None
+    frames: np.ndarray, contract: ModelContract, specs: Sequence[ScorerSpec], embedder: Embedder | None, keep: bool
 ) -> HeardPiece:
     windows, _ = clip_windows(frames, contract)
     features = features_of(specs, windows, embedder)
     spectra_db = features["spectrum"] if "spectrum" in features else window_spectra(windows)
-    return HeardPiece(features, spectra_db, window_activity_db(windows), len(frames))
+    return HeardPiece(features, spectra_db, window_activity_db(windows), len(frames), frames if keep else None)
 
 
 def sound_problems(samples: np.ndarray, rate_hz: int, name: str) -> list[str]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from edge_asd.cli.progress import note
 from edge_asd.config import Config
 from edge_asd.errors import UsageError
+
+if TYPE_CHECKING:
+    from edge_asd.bundle import Bundle
 
 
 def bundle_path(config: Config) -> Path:
@@ -15,3 +20,13 @@ def bundle_path(config: Config) -> Path:
             "no bundle given", remedy="name one with --bundle FILE.asd (make it with edge-asd enroll) or in the config"
         )
     return Path(config.model.bundle)
+
+
+def opened_bundle(config: Config) -> Bundle:
+    """The bundle that is set, for the runtime that is set; what had to be done for that is said on stderr."""
+    from edge_asd.bundle import load_bundle
+    from edge_asd.model_package import DEFAULT_PACKAGE
+    from edge_asd.refit import for_runtime
+
+    package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
+    return for_runtime(load_bundle(bundle_path(config)), config.model.runtime, package, note)

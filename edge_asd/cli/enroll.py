@@ -59,6 +59,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--live-percentile", type=percentile, metavar="P", help="the same of a stream's scores, in %% (99.9)"
     )
+    parser.add_argument(
+        "--keep-frames",
+        action="store_true",
+        help="keep the log-mel frames in the bundle (0.24 MB a minute), so that it can be fitted to another runtime",
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     add_config_flags(parser)
 
@@ -89,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         clip_percentile=args.percentile or DEFAULT_CLIP_PERCENTILE,
         live_percentile=args.live_percentile or config.detector.percentile or DEFAULT_LIVE_PERCENTILE,
         smoothing_s=DEFAULT_SMOOTHING_S if smoothing_s is None else smoothing_s,
+        keep_frames=args.keep_frames,
     )
     if args.clips:
         heard = _take_clips(enrolment, args.clips, config)

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_asd.cli.bundles import bundle_path
+from edge_asd.cli.bundles import bundle_path, opened_bundle
 from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command
 from edge_asd.cli.progress import note
@@ -57,7 +57,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "--wait", action="store_true", help="wait for a microphone that is not there, as a service does"
     )
     add_settings(parser, "audio.channel", "audio.rate", "audio.channels", "audio.input_format")
-    add_settings(parser, "detector.smoothing_s", "detector.percentile", "alarm.confirm_s", "alarm.cooldown_s")
+    add_settings(parser, "model.runtime", "detector.smoothing_s", "detector.percentile")
+    add_settings(parser, "alarm.confirm_s", "alarm.cooldown_s")
     parser.add_argument(
         "--format",
         dest="output.format",
@@ -83,14 +84,13 @@ def run(args: argparse.Namespace) -> int:
     stop = threading.Event()
     if args.demo:
         return _demo(args, loaded.config, stop)
-    from edge_asd.bundle import load_bundle
     from edge_asd.cli.sources import open_input, open_microphone
     from edge_asd.monitor.clock import RunClock
     from edge_asd.service.attach import service_sinks
 
     config = loaded.config
     path = bundle_path(config)
-    bundle = load_bundle(path)
+    bundle = opened_bundle(config)
     detector = bundle.detector(smoothing_s=config.detector.smoothing_s, percentile=config.detector.percentile)
     rate_hz = bundle.contract.features.rate_hz
     source: Any

@@ -34,7 +34,7 @@ def add_parser(subparsers: Subparsers) -> None:
         ),
     )
     parser.add_argument("paths", nargs="+", metavar="CLIP|DIR", help="sound files, log-mel dumps (.npy), directories")
-    add_settings(parser, "model.bundle", "audio.channel")
+    add_settings(parser, "model.bundle", "model.runtime", "audio.channel")
     parser.add_argument("--config", metavar="FILE", help="YAML config file naming the bundle")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 
@@ -42,14 +42,12 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(args: argparse.Namespace) -> int:
     """Score every clip; 0, or the exit code of the first that could not be."""
     from edge_asd.audio.files import find_clips
-    from edge_asd.bundle import load_bundle
-    from edge_asd.cli.bundles import bundle_path
+    from edge_asd.cli.bundles import opened_bundle
     from edge_asd.errors import EdgeAsdError
 
     config = loaded_config(args).config
-    path = bundle_path(config)
+    bundle = opened_bundle(config)
     clips = find_clips(args.paths)
-    bundle = load_bundle(path)
     exit_code = 0
     say_once = Once()
     for clip in clips:

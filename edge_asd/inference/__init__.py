@@ -2,6 +2,6 @@
 
 from edge_asd.inference.embedder import Embedder
 from edge_asd.inference.load import load_embedder
-from edge_asd.inference.runtimes import runnable_formats
+from edge_asd.inference.runtimes import AUTO, runnable_formats
 
-__all__ = ["Embedder", "load_embedder", "runnable_formats"]
+__all__ = ["AUTO", "Embedder", "load_embedder", "runnable_formats"]
