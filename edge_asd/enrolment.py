@@ -191,15 +191,16 @@ class Enrolment:
         )
 
     def _folds(self) -> np.ndarray:
-        """Fold of each piece, [n_pieces]: its group, or where none is named one of ten stretches in order.
+        """Fold of each piece, [n_pieces]: its group, or where none is named a stretch; ten folds at most, in order.
 
-        Neighbouring pieces of one recording resemble each other more than tomorrow's sound will; leaving out single
+        Every scorer is fitted anew for each fold, so many groups share folds. Neighbouring pieces of one recording resemble each other more than tomorrow's sound will; leaving out single
         clips would set the threshold far too low.
         """
         groups = [piece.group for piece in self._pieces]
         known = {group: i for i, group in enumerate(dict.fromkeys(g for g in groups if g is not None))}
         if len(known) > 1 and None not in groups:
-            return np.array([known[group] for group in groups if group is not None])
+            merged = np.arange(len(known)) * min(FOLDS, len(known)) // len(known)
+            return merged[[known[group] for group in groups if group is not None]]
         return np.arange(len(groups)) * min(FOLDS, len(groups)) // len(groups)
 
     def _refuse(self, problem: str) -> None:

@@ -39,10 +39,14 @@ class Fusion:
 
     def score(self, distances: np.ndarray) -> np.ndarray:
         """Mean rarity: distances [n, scorers] -> float64 [n], higher = more anomalous, never below 0."""
+        return self.rarity(distances).mean(axis=1)
+
+    def rarity(self, distances: np.ndarray) -> np.ndarray:
+        """Rarity by each scorer: distances [n, scorers] -> float64 of the same shape."""
         rarity = np.empty(distances.shape)
         for side, (shape, scale) in enumerate(zip(self.shapes, self.scales, strict=True)):
             rarity[:, side] = [-gamma_log_sf(float(d), shape, scale) / math.log(10.0) for d in distances[:, side]]
-        return rarity.mean(axis=1)
+        return rarity
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, the inverse of `from_dict`."""

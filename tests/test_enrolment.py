@@ -185,6 +185,15 @@ def test_groups_are_the_folds(enrolment, steady_sound) -> None:
     assert (found != distances_between(bundle, pieces, [0, 1, 2, 3, 4])).any(axis=0).all()
 
 
+def test_many_groups_share_ten_folds_in_order(enrolment, steady_sound) -> None:
+    pieces = [log_mel(steady_sound(1.5, seed=i), enrolment.model.contract.features) for i in range(25)]
+    for i, piece in enumerate(pieces):
+        enrolment.add_frames(piece, f"{i}.npy", f"group {i}")
+    bundle = enrolment.finish({})
+    expected = distances_between(bundle, pieces, [i * 10 // 25 for i in range(25)])
+    np.testing.assert_array_equal(bundle.enrolment_scores.distances, expected)
+
+
 @pytest.mark.parametrize("groups", ["aaaaa", [None] * 5, ["a", "b", None, "c", "d"]], ids=["one", "none", "some"])
 def test_without_groups_to_tell_apart_stretches_are_the_folds(enrolment, steady_sound, groups) -> None:
     pieces = [log_mel(steady_sound(5.0, seed=i), enrolment.model.contract.features) for i in range(5)]

@@ -21,7 +21,7 @@ class Measure(ABC):
     few; it changes nothing later, so that a bundle scores the same on every device.
 
     ARRAYS: the fields that are arrays: name -> (dtype, axes). Axes are letters, "n" one row an enrolled window and "f"
-        one number a feature; equal letters are equally long.
+        one number a feature; equal letters are equally long, and only a capital's may be 0.
     PARAMETERS: what may be set in a scorer's specification: name -> (default, lowest, highest). A whole-number
         default takes whole numbers only. Fields of the same names are filled from it.
     """
@@ -77,7 +77,7 @@ class Measure(ABC):
             if not np.isfinite(array).all():
                 raise DataError(f"{type(self).__name__}.{name}: holds what is not a finite number")
             for axis, size in zip(axes, array.shape, strict=True):
-                if size == 0 or sizes.setdefault(axis, size) != size:
+                if (size == 0 and axis.islower()) or sizes.setdefault(axis, size) != size:
                     raise DataError(
                         f"{type(self).__name__}.{name}: {list(array.shape)} does not fit {sizes[axis]} ({axis})"
                         if axis in sizes

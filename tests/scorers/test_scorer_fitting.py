@@ -74,7 +74,7 @@ def test_foreign_arrays_are_refused(text: str) -> None:
             {key: value for key, value in arrays.items() if key != name},
             {**arrays, name: array.astype(np.complex64)},
             {**arrays, name: array[None]},
-            {**arrays, name: array[:0]},
+            *([] if name == "memory" else [{**arrays, name: array[:0]}]),
         ):
             with pytest.raises(DataError):
                 Scorer.from_arrays(spec, bad)
