@@ -193,8 +193,8 @@ class Enrolment:
     def _folds(self) -> np.ndarray:
         """Fold of each piece, [n_pieces]: its group, or where none is named a stretch; ten folds at most, in order.
 
-        Every scorer is fitted anew for each fold, so many groups share folds. Neighbouring pieces of one recording resemble each other more than tomorrow's sound will; leaving out single
-        clips would set the threshold far too low.
+        Neighbouring pieces of one recording resemble each other more than tomorrow's sound will; leaving out single
+        clips would set the threshold far too low. Every scorer is fitted anew for each fold, so many groups share ten.
         """
         groups = [piece.group for piece in self._pieces]
         known = {group: i for i, group in enumerate(dict.fromkeys(g for g in groups if g is not None))}
