@@ -1,0 +1,8 @@
+"""Why a sound is anomalous, in words and numbers: what differs from the normal windows nearest to it."""
+
+from __future__ import annotations
+
+from edge_asd.explain.explaining import explain
+from edge_asd.explain.findings import BandChange, Explanation, Finding
+
+__all__ = ["BandChange", "Explanation", "Finding", "explain"]
