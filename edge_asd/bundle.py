@@ -24,6 +24,7 @@ from edge_asd.clips import ClipScore, score_distances
 from edge_asd.contract import ModelContract
 from edge_asd.detector import Detector, LiveScorer
 from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
+from edge_asd.explain.rhythm import loudness_shape
 from edge_asd.inference import AUTO, Embedder, load_embedder
 from edge_asd.kept_frames import KeptFrames
 from edge_asd.model_package import Model, check_member, check_schema, describe_member
@@ -206,7 +207,7 @@ def load_bundle(path: Path) -> Bundle:
         )
         bundle = Bundle(
             model=model,
-            normal=NormalSound(scorers, SpectrumBank(**arrays["spectra"])),
+            normal=NormalSound(scorers, SpectrumBank(**arrays["spectra"]), arrays.get("rhythms", {}).get("power")),
             enrolment_scores=EnrolmentScores(**arrays["enrolment_scores"], aggregation=aggregation),
             clip_calibration=Calibration.from_dict(manifest["calibration"]["clip"]),
             live_calibrations=tuple(Calibration.from_dict(live) for live in manifest["calibration"]["live"]),
@@ -227,7 +228,8 @@ def load_bundle(path: Path) -> Bundle:
         len(bundle.clip_calibration.fusion.shapes),
         *{len(live.fusion.shapes) for live in bundle.live_calibrations},
     )
-    if found != expected:
+    rhythms = bundle.normal.rhythms
+    if found != expected or (rhythms is not None and rhythms.shape != loudness_shape(contract.window_frames)):
         raise DataError(f"{path}: the bank does not fit the model's contract", remedy="enrol again")
     return bundle
 
@@ -263,6 +265,7 @@ def _parts(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
     return {
         **{_scorer_part(i): scorer.measure.arrays() for i, scorer in enumerate(bundle.normal.scorers)},
         "spectra": {"levels_db": bundle.normal.spectra.levels_db},
+        **({} if bundle.normal.rhythms is None else {"rhythms": {"power": bundle.normal.rhythms}}),
         "enrolment_scores": {
             "distances": bundle.enrolment_scores.distances,
             "pieces": bundle.enrolment_scores.pieces,

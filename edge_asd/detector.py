@@ -12,7 +12,7 @@ from edge_asd.aggregation import Aggregation
 from edge_asd.audio.block import AudioBlock, level_dbfs
 from edge_asd.calibration import Calibration
 from edge_asd.contract import ModelContract
-from edge_asd.explain import Explanation, explain
+from edge_asd.explain import Explanation
 from edge_asd.frontend import LogMel
 from edge_asd.inference import Embedder
 from edge_asd.normal import NormalSound
@@ -29,7 +29,7 @@ class WindowScore:
     window_score: rarity of this window alone, among single normal windows.
     threshold, anomalous: the live threshold for as many windows as were averaged, and whether `score` is above it.
     level_dbfs: RMS level of the sound since the window before.
-    spectrum_db: float32 [n_mels], the window's mean log-mel.
+    frames_db: float32 [window_frames, n_mels], the window's log-mel, to explain it by.
     nearest: index of the enrolled window to explain this one against.
     """
 
@@ -41,7 +41,7 @@ class WindowScore:
     threshold: float
     anomalous: bool
     level_dbfs: float
-    spectrum_db: np.ndarray
+    frames_db: np.ndarray
     nearest: int
 
 
@@ -141,9 +141,9 @@ class Detector:
 
     def explain(self, scores: Sequence[WindowScore]) -> Explanation:
         """What changed in these windows (at least one) against the normal windows nearest to them."""
-        spectra_db = np.array([score.spectrum_db for score in scores])
+        windows = np.stack([score.frames_db for score in scores])
         nearest = np.array([score.nearest for score in scores])
-        return explain(spectra_db, nearest, self._normal.spectra, self.contract.features)
+        return self._normal.explain(windows, nearest, self.contract.features)
 
     def _next_window(self, block: AudioBlock) -> WindowScore:
         held = np.concatenate(self._held)
@@ -166,7 +166,7 @@ class Detector:
             threshold=live.threshold,
             anomalous=live.score > live.threshold,
             level_dbfs=level_dbfs(fresh),
-            spectrum_db=comparison.spectra_db[0, : window.shape[1]],
+            frames_db=window,
             nearest=int(comparison.nearest[0]),
         )
 

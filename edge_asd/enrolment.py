@@ -151,7 +151,7 @@ class Enrolment:
         if len(set(folds.tolist())) == 1:
             self.warnings.append("all sound came in one piece: the threshold rests on half of it against the other")
             folds = np.arange(len(folds)) * 2 // len(folds)
-        normal = NormalSound.fit(self.scorers, features, spectra_db, target)
+        normal = NormalSound.fit(self.scorers, features, spectra_db, target, _mean_rhythms(heard))
         distances = cross_fitted(self.scorers, features, folds, target)
         aggregation = Aggregation.choose([piece.activity_db for piece in heard])
         scores = EnrolmentScores(distances, piece_of_window.astype(np.int32), aggregation)
@@ -207,3 +207,9 @@ class Enrolment:
         if self.strict:
             raise DataError(problem, remedy="check the microphone and its gain, leave this recording out")
         self.warnings.append(problem)
+
+
+def _mean_rhythms(heard: Sequence[HeardPiece]) -> np.ndarray | None:
+    """Over all windows; None where a piece does not know its own."""
+    known = [piece.rhythms for piece in heard if piece.rhythms is not None]
+    return np.average(known, axis=0, weights=[len(piece) for piece in heard]) if len(known) == len(heard) else None

@@ -18,6 +18,7 @@ from edge_asd.audio.files import read_clip
 from edge_asd.clips import LOG_MEL_SUFFIX, read_frames
 from edge_asd.contract import ModelContract
 from edge_asd.errors import DataError
+from edge_asd.explain import loudness_spectra
 from edge_asd.frontend import log_mel
 from edge_asd.inference import Embedder
 from edge_asd.scorers import ScorerSpec, features_of
@@ -36,7 +37,8 @@ class HeardPiece:
 
     features: rows by `ScorerSpec.features`, float32 [k, f] each. spectra_db: float32 [k, 2 n_mels]. activity_db:
     float [k], see `edge_asd.aggregation.window_activity_db`. n_frames: log-mel frames of the piece. frames: float32
-    [n_frames, n_mels], where they were to be kept.
+    [n_frames, n_mels], where they were to be kept. rhythms: mean `loudness_spectra` of the windows, for explanations;
+    None: not known.
     """
 
     features: Mapping[str, np.ndarray]
@@ -44,6 +46,7 @@ class HeardPiece:
     activity_db: np.ndarray
     n_frames: int
     frames: np.ndarray | None = None
+    rhythms: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.spectra_db)
@@ -132,7 +135,14 @@ def _piece(
     windows, _ = clip_windows(frames, contract)
     features = features_of(specs, windows, embedder)
     spectra_db = features["spectrum"] if "spectrum" in features else window_spectra(windows)
-    return HeardPiece(features, spectra_db, window_activity_db(windows), len(frames), frames if keep else None)
+    return HeardPiece(
+        features=features,
+        spectra_db=spectra_db,
+        activity_db=window_activity_db(windows),
+        n_frames=len(frames),
+        frames=frames if keep else None,
+        rhythms=loudness_spectra(windows),
+    )
 
 
 def sound_problems(samples: np.ndarray, rate_hz: int, name: str) -> list[str]:

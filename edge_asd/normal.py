@@ -8,7 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from edge_asd.contract import LogMelSpec
 from edge_asd.errors import DataError
+from edge_asd.explain import Explanation, explain
 from edge_asd.inference import Embedder
 from edge_asd.scorers import Features, Scorer, ScorerSpec, features_of, uses_network
 from edge_asd.scorers.neighbours import SpreadKnn
@@ -37,10 +39,13 @@ class NormalSound:
 
     scorers: at least one, each fitted on all of them.
     spectra: row i is the i-th window, as it is for every scorer that keeps single windows.
+    rhythms: their mean `loudness_spectra`, float16 [groups, rates], so that an explanation knows the machine's own
+        rhythm; None: not known.
     """
 
     scorers: tuple[Scorer, ...]
     spectra: SpectrumBank
+    rhythms: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if not self.scorers:
@@ -58,13 +63,14 @@ class NormalSound:
         features: Features,
         spectra_db: np.ndarray,
         target: np.ndarray | None = None,
+        rhythms: np.ndarray | None = None,
     ) -> NormalSound:
         """From the features the specs name, and spectra [n, 2 n_mels], of the same windows.
 
-        target: bool [n], windows of the target domain.
+        target: bool [n], windows of the target domain. rhythms: mean of their `loudness_spectra`.
         """
         scorers = tuple(Scorer.fit(spec, features[spec.features], target) for spec in specs)
-        return cls(scorers, SpectrumBank.fit(spectra_db))
+        return cls(scorers, SpectrumBank.fit(spectra_db), None if rhythms is None else rhythms.astype(np.float16))
 
     def __len__(self) -> int:
         return len(self.spectra)
@@ -102,6 +108,10 @@ class NormalSound:
         """As in `compare`, of windows whose features (by `ScorerSpec.features`, [k, f] each) are at hand."""
         sides = [scorer.measure.distance(features[scorer.spec.features]) for scorer in self.scorers]
         return np.stack(sides, axis=1).astype(np.float32)
+
+    def explain(self, windows: np.ndarray, nearest: np.ndarray, spec: LogMelSpec) -> Explanation:
+        """What changed in log-mel windows [k, frames, n_mels], k >= 1, against the enrolled ones `nearest` [k]."""
+        return explain(windows, nearest, self.spectra.levels_db, spec, normal_rhythms=self.rhythms)
 
     @cached_property
     def _by_spectrum(self) -> SpreadKnn:

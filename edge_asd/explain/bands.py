@@ -22,7 +22,7 @@ ALIKE_DB = 3.0
 ALIKE_SHARE = 0.6
 """... and where so many of them did, it was the level."""
 WIDE_SHARE = 0.12
-"""A stretch of this share of all bands is broad."""
+"""A stretch of at least this share of all bands, over an octave or to an end of the spectrum, is broad."""
 
 
 @dataclass(frozen=True)
@@ -100,19 +100,23 @@ def _levelled(change: np.ndarray, told: np.ndarray) -> np.ndarray:
 def _finding(difference: Difference, change: np.ndarray, run: tuple[int, int]) -> Finding:
     band, n_mels = _band(difference, change, run), len(change)
     weight = abs(band.change_db) * (run[1] - run[0]) ** 0.5
-    place = (band.from_hz, band.to_hz)
-    if run[1] - run[0] < WIDE_SHARE * n_mels:
+    # Where one band hands over to the next; `band` names the feet of the triangles.
+    middles = 0.5 * (difference.edges_hz[1:] + difference.edges_hz[:-1])
+    low_hz, high_hz = float(middles[run[0]]), float(middles[run[1]])
+    at_bottom, at_top = run[0] <= 1, run[1] >= n_mels - 2
+    wide = run[1] - run[0] >= WIDE_SHARE * n_mels and (at_bottom or at_top or high_hz >= 2.0 * low_hz)
+    if not wide:
         verb = "rose" if band.change_db > 0 else "fell"
-        text = f"{hz_words(band.from_hz)} to {hz_words(band.to_hz)} {verb} by {abs(band.change_db):.0f} dB"
-        return Finding("band", text, weight, *place, change_db=band.change_db)
+        text = f"{hz_words(low_hz)} to {hz_words(high_hz)} {verb} by {abs(band.change_db):.0f} dB"
+        return Finding("band", text, weight, low_hz, high_hz, change_db=band.change_db)
     noun = "rise" if band.change_db > 0 else "fall"
-    where = f"from {hz_words(band.from_hz)} to {hz_words(band.to_hz)}"
-    if run[1] >= n_mels - 2:
-        where = f"above {hz_words(band.from_hz)}" if run[0] > 1 else "at all frequencies"
-    elif run[0] <= 1:
-        where = f"below {hz_words(band.to_hz)}"
+    where = f"from {hz_words(low_hz)} to {hz_words(high_hz)}"
+    if at_top:
+        where = "at all frequencies" if at_bottom else f"above {hz_words(low_hz)}"
+    elif at_bottom:
+        where = f"below {hz_words(high_hz)}"
     text = f"broadband {noun} {where}, {db_words(band.change_db)}"
-    return Finding("broadband", text, weight, *place, change_db=band.change_db)
+    return Finding("broadband", text, weight, low_hz, high_hz, change_db=band.change_db)
 
 
 def _band(difference: Difference, change: np.ndarray, run: tuple[int, int]) -> BandChange:

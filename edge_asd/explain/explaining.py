@@ -25,8 +25,8 @@ def explain(
     nearest: int [k], for each the row of `normal_db` to compare it with.
     normal_db: [n, 2 n_mels], mean and standard deviation over time of each enrolled window (`window_spectra`).
     spec: the front end.
-    normal_rhythms: `loudness_spectra` of the enrolled windows, so that the machine's own rhythm is not called new; None:
-        not known.
+    normal_rhythms: `loudness_spectra` of the enrolled windows, so that the machine's own rhythm is not called new;
+        None: not known.
     """
     windows_db = np.asarray(windows_db, np.float32)
     difference = _difference(windows_db, nearest, normal_db.astype(np.float32), spec)

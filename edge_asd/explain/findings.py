@@ -78,7 +78,7 @@ class Explanation:
 
 def hz_words(frequency_hz: float) -> str:
     """Two or three digits: `3.1 kHz`, `340 Hz`."""
-    return f"{frequency_hz / 1000:.1f} kHz" if frequency_hz >= 1000 else f"{frequency_hz:.0f} Hz"
+    return f"{frequency_hz / 1000:.1f} kHz" if frequency_hz >= 975 else f"{frequency_hz:.0f} Hz"
 
 
 def db_words(change_db: float) -> str:

@@ -13,23 +13,27 @@ import numpy as np
 from edge_asd.contract import LogMelSpec
 from edge_asd.explain.bands import NORMAL_DEVIATIONS, Difference, runs_of
 from edge_asd.explain.findings import Finding, db_words, hz_words, rate_words
+from edge_asd.frontend import hann_periodic
 
 GROUPS = 8
 """Wide bands whose loudness is followed: an impact sounds in many bands at once, their noise does not."""
 PADDING = 4
 """Spectra of loudness are computed this many times finer, so that a line's top is found between the bins."""
-CYCLES_AT_LEAST = 3.0
+CYCLES_AT_LEAST = 4.0
 """In a window; slower rhythms are the machine's work, and would be guessed from one or two cycles."""
 PROMINENCE, PROMINENCE_OF_ONE = 4.0, 12.0
-"""Power of a line against the median of its spectrum: of many windows' mean, and what one window adds by chance."""
+"""Power of a line against both its sides and the median: of many windows' mean, and of a single one, by chance."""
+SIDES = np.arange(2 * PADDING, 3 * PADDING)
+"""Where a line's window has let go of it, in bins to each side."""
 MIN_DEPTH_DB = 1.0
 """Amplitude of a rhythm."""
 NEW_POWER_RATIO = 4.0
 """A rhythm is new where it has this many times the power it had in normal sound."""
 GROWN_SHARE = 0.5
 """Where normal rhythms are not known: share of a rhythm's power by which the bands' unsteadiness must have grown."""
-HARMONIC_SHARE = 0.1
-"""Blows are short: their second harmonic has at least this share of the line's power. A soft swelling has none."""
+SHARP_SHARE = 0.12
+"""Blows are short: their second harmonic has at least this share of the power that a train of clicks would give it. A
+soft swelling has less, and so has the mirror image of a rate above half of the frame rate."""
 MIN_UNSTEADY_DB = 1.5
 MIN_UNSTEADY_BANDS = 8
 BY_PRODUCT = 0.5
@@ -84,15 +88,22 @@ def loudness_spectra(windows_db: np.ndarray) -> np.ndarray:
     return np.square(np.abs(spectrum)).mean(axis=0).T.astype(np.float32)
 
 
+def loudness_shape(window_frames: int) -> tuple[int, int]:
+    """Shape of `loudness_spectra` of windows of so many frames."""
+    return GROUPS + 1, PADDING * window_frames // 2 + 1
+
+
 def _groups(n_mels: int) -> list[np.ndarray]:
     return [*np.array_split(np.arange(n_mels), GROUPS), np.arange(n_mels)]
 
 
 def _strongest(difference: Difference, windows_db: np.ndarray, normal: np.ndarray | None) -> Rhythm | None:
     """The deepest rhythm that was not there before."""
+    lowest = round(CYCLES_AT_LEAST * PADDING)
+    if loudness_shape(windows_db.shape[1])[1] < lowest + SIDES[-1]:
+        return None  # windows too short for any rhythm
     heard = loudness_spectra(windows_db)
     step_hz = frame_rate_hz(difference.spec) / (PADDING * windows_db.shape[1])
-    lowest = round(CYCLES_AT_LEAST * PADDING)
     prominence = PROMINENCE + (PROMINENCE_OF_ONE - PROMINENCE) / len(windows_db) ** 0.5
     own = np.zeros(heard.shape[1], bool) if normal is None else _own_lines(normal, lowest)
     found = []
@@ -101,14 +112,13 @@ def _strongest(difference: Difference, windows_db: np.ndarray, normal: np.ndarra
         at = lowest + int(power[lowest:-1].argmax())
         if not power[at - 1] <= power[at] >= power[at + 1] or own[at] or power[at] < MIN_DEPTH_DB**2:
             continue  # nothing, or the flank of something slower
-        if power[at] < prominence * np.median(power[lowest:]) or not _is_new(difference, group, row, at, power, normal):
+        if power[at] < prominence * _floor(power, at, lowest) or not _is_new(difference, group, row, at, power, normal):
             continue
         fundamental = _fundamental(power, at, lowest)
         if own[fundamental]:
             continue
-        second = power[_folded(2 * fundamental, power.size)]
-        sharp = bool(second > max(HARMONIC_SHARE * power[fundamental], 2.0 * np.median(power[lowest:])))
         rate_hz = _top(power, fundamental) * step_hz
+        sharp = _is_sharp(windows_db[:, :, group], rate_hz, difference.spec)
         found.append(Rhythm(rate_hz, float(power[at]) ** 0.5, sharp, group))
     return max(found, key=lambda rhythm: rhythm.depth_db * len(rhythm.group) ** 0.5, default=None)
 
@@ -116,8 +126,8 @@ def _strongest(difference: Difference, windows_db: np.ndarray, normal: np.ndarra
 def _own_lines(normal: np.ndarray, lowest: int) -> np.ndarray:
     """Rates at which the machine's normal sound has a rhythm in any group, bool [rates]."""
     clear = (normal > PROMINENCE * np.median(normal[:, lowest:], axis=1, keepdims=True)) & (normal > MIN_DEPTH_DB**2)
-    near = np.pad(clear.any(axis=0), PADDING // 2)
-    return np.lib.stride_tricks.sliding_window_view(near, PADDING + 1).any(axis=1)
+    near: np.ndarray = np.pad(clear.any(axis=0), PADDING // 2)
+    return np.lib.stride_tricks.sliding_window_view(near, PADDING + 1).max(axis=1)
 
 
 def _is_new(
@@ -142,9 +152,37 @@ def _fundamental(power: np.ndarray, at: int, lowest: int) -> int:
     return at
 
 
-def _folded(index: int, size: int) -> int:
-    """Where a rate beyond half of the frame rate appears."""
-    return index if index < size else max(0, 2 * (size - 1) - index)
+def _floor(power: np.ndarray, at: int, lowest: int) -> float:
+    """What a line must stand out of: the louder of its sides, and the middle of the whole spectrum."""
+    sides = [power[np.clip(at + sign * SIDES, 0, power.size - 1)].mean() for sign in (-1, 1)]
+    return float(max(*sides, np.median(power[lowest:])))
+
+
+def _is_sharp(windows_db: np.ndarray, rate_hz: float, spec: LogMelSpec) -> bool:
+    """Whether the power of these bands [k, frames, bands] comes in blows: by its second harmonic.
+
+    Power, not dB: the logarithm bends a soft swelling into a sharp one, and the other way round.
+    """
+    power = (10.0 ** (windows_db / 10.0)).sum(axis=2)
+    window = np.hanning(power.shape[1] + 2)[1:-1]
+    power = (power / power.mean(axis=1, keepdims=True) - 1.0) * window
+    frame_s = np.arange(power.shape[1]) / frame_rate_hz(spec)
+    sides = np.array([-1.2, 1.2]) * 2.0 * frame_rate_hz(spec) / power.shape[1]
+
+    def line(hz: np.ndarray) -> float:
+        waves = np.exp(-2j * np.pi * np.outer(frame_s, hz))
+        return float(np.square(np.abs(power @ waves)).mean())
+
+    second = line(np.array([2.0 * rate_hz]))
+    clicks = (_smoothing(2.0 * rate_hz, spec) / _smoothing(rate_hz, spec)) ** 2
+    return second > SHARP_SHARE * clicks * line(np.array([rate_hz])) and second > 2.0 * line(2.0 * rate_hz + sides)
+
+
+def _smoothing(rate_hz: float, spec: LogMelSpec) -> float:
+    """How much of a swelling of power at this rate is left in frames of `n_fft` samples under a Hann window."""
+    weights = np.square(hann_periodic(spec.n_fft), dtype=np.float64)
+    turns = np.exp(-2j * np.pi * rate_hz / spec.rate_hz * np.arange(spec.n_fft))
+    return float(np.abs(weights @ turns) / weights.sum())
 
 
 def _top(power: np.ndarray, at: int) -> float:

@@ -87,7 +87,9 @@ def _peaks(difference: Difference, with_it: np.ndarray, without: np.ndarray, uns
     # The maxima of a spectrum and of its change may lie a band apart.
     near_out = np.lib.stride_tricks.sliding_window_view(np.pad(out, 1, mode="edge"), 3).max(axis=1)
     peaks = []
-    for band in np.flatnonzero(top & (near_out >= MIN_PROMINENCE_DB) & (change >= difference.needed(MIN_PROMINENCE_DB))):
+    for band in np.flatnonzero(
+        top & (near_out >= MIN_PROMINENCE_DB) & (change >= difference.needed(MIN_PROMINENCE_DB))
+    ):
         low = np.flatnonzero(with_it < with_it[band] - FOOT_DB)
         width = min(low[low > band], default=len(change)) - max(low[low < band], default=-1) - 1
         if width <= MAX_WIDTH:
@@ -117,9 +119,7 @@ def _place(difference: Difference, first: int, last: int) -> tuple[float, float]
     return float(edges[max(0, first - LOBE + 1)]), float(edges[min(len(edges) - 1, last + LOBE + 1)])
 
 
-def _moved(
-    difference: Difference, came: list[Peak], went: list[Peak]
-) -> tuple[list[Finding], list[Peak], list[Peak]]:
+def _moved(difference: Difference, came: list[Peak], went: list[Peak]) -> tuple[list[Finding], list[Peak], list[Peak]]:
     """A tone that went and one of like strength beside it are one that moved: the machine turns faster or slower."""
     findings = []
     came, went = list(came), list(went)

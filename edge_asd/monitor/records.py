@@ -75,7 +75,7 @@ class AlarmRecord:
 
     machine: its name.
     event: state, times and peak.
-    explanation: what changed against the nearest normal sound, in words and bands.
+    explanation: what changed against the nearest normal sound, in words, bands and findings.
     """
 
     machine: str
@@ -100,6 +100,7 @@ class AlarmRecord:
             "threshold": digits(event.threshold),
             "explanation": self.explanation.text,
             "bands": [band.to_dict() for band in self.explanation.bands],
+            "findings": [finding.to_dict() for finding in self.explanation.findings],
         }
 
 

@@ -35,7 +35,7 @@ def window(index: int, score: float, *, shift: int = 0, window_score: float | No
         threshold=THRESHOLD,
         anomalous=score > THRESHOLD,
         level_dbfs=-30.0,
-        spectrum_db=np.zeros(4, np.float32),
+        frames_db=np.zeros((2, 4), np.float32),
         nearest=0,
     )
 

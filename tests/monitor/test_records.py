@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from edge_asd.detector import WindowScore
-from edge_asd.explain import BandChange, Explanation
+from edge_asd.explain import BandChange, Explanation, Finding
 from edge_asd.formats import iso_utc
 from edge_asd.monitor.alarm import AlarmEvent
 from edge_asd.monitor.records import AlarmRecord, ScoreRecord, SourceRecord, SummaryRecord
@@ -47,7 +47,8 @@ def test_a_score_record_is_json_with_the_promised_keys() -> None:
 
 def test_an_alarm_record_tells_start_end_peak_and_what_changed() -> None:
     event = AlarmEvent("end", "id-1", NOON + 30, NOON, NOON + 25, 0.5, NOON + 9, 0.2, "released", (score(0.5),))
-    explanation = Explanation("2 kHz rose", (BandChange(1999.6, 2100.2, 8.04),))
+    tone = Finding("tone", "new tone near 2.0 kHz, +8 dB", 14.02, 1999.6, 2100.2, frequency_hz=2050.4, change_db=8.04)
+    explanation = Explanation("2 kHz rose", (BandChange(1999.6, 2100.2, 8.04),), (tone,))
     data = AlarmRecord("fan", event, explanation).to_dict()
     assert data["type"] == "alarm"
     assert data["state"] == "end"
@@ -56,6 +57,11 @@ def test_an_alarm_record_tells_start_end_peak_and_what_changed() -> None:
     assert data["peak_time"] == "2026-01-01T12:00:09.000Z"
     assert data["explanation"] == "2 kHz rose"
     assert data["bands"] == [{"from_hz": 2000, "to_hz": 2100, "change_db": 8.0}]
+    (found,) = data["findings"]
+    assert found == {
+        "kind": "tone", "text": "new tone near 2.0 kHz, +8 dB", "weight": 14.0, "from_hz": 2000, "to_hz": 2100,
+        "frequency_hz": 2050, "change_db": 8.0,
+    }  # fmt: skip
     running = AlarmEvent("start", "id-1", NOON, NOON, None, 0.5, NOON, 0.2, "confirmed", (score(0.5),))
     assert AlarmRecord("fan", running, explanation).to_dict()["end"] is None
 
