@@ -19,7 +19,17 @@ from edge_asd.clips import read_frames
 PACKAGE = Path(edge_asd.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 AT_IMPORT = {"edge_asd", "numpy"}
-WHERE_USED = {"PIL", "ai_edge_litert", "onnxruntime", "sounddevice", "soundfile", "soxr", "tflite_runtime", "yaml"}
+WHERE_USED = {
+    "PIL",
+    "ai_edge_litert",
+    "matplotlib",
+    "onnxruntime",
+    "sounddevice",
+    "soundfile",
+    "soxr",
+    "tflite_runtime",
+    "yaml",
+}
 WORKSTATION = ("torch", "export", "onnx", "onnxscript", "scipy", "sklearn", "librosa", "ai_edge_litert", "pytest")
 
 

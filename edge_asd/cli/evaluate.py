@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, new_command, percentile
-from edge_asd.cli.progress import Progress, note
-from edge_asd.errors import DataError
+from edge_asd.cli.progress import Once, Progress, note
+from edge_asd.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from edge_asd.evaluation.evaluate import CaseResult
+    from edge_asd.bundle import Bundle
+    from edge_asd.config import Config
+    from edge_asd.evaluation.cases import Case
+    from edge_asd.evaluation.evaluate import CaseResult, Events, FailedClip
+    from edge_asd.evaluation.figures import Outcome
+    from edge_asd.evaluation.plan import Plan
 
+YEARS = ("mimii", *(str(year) for year in range(2020, 2027)))
+SOME_CLIPS_FAILED = DataError.exit_code
 DESCRIPTION = """\
-Enrols every case of a CASES.csv on its enrol rows, scores its test rows with the pipeline a device runs, and prints
-AUC, partial AUC (false-positive rates up to 0.1, standardised) and the false-alarm rate at the threshold the enrolment
-itself gave. Nothing is learnt from test rows.
+Enrols every case on its enrol clips, scores its test clips with the pipeline a device runs, and prints AUC, partial AUC
+(false-positive rates up to 0.1, standardised), the share of false alarms at the clip threshold the enrolment itself
+gave, false alarms a day and the time to detection at its live threshold. Nothing is learnt from test clips.
 
 CASES.csv has the columns case,role,path,label,domain,group: role is enrol or test, label is normal or anomaly, paths
 are relative to the file; rows of one group (a session, a flight) are left out together when the threshold is fitted.
-A clip is an audio file, or a .npy of log-mel frames [n, bands] in dB."""
+An optional column onset_s says where in an anomalous clip the fault sets in.
+
+DATASET_DIR is a folder of DCASE Task 2, 2020 to 2026, or MIMII as published: one case a machine and section, and the
+official score of that year. The year is guessed and stated; --year overrules. A clip is an audio file, or a .npy of
+log-mel frames [n, bands] in dB; of several channels the first is heard (the near one in 2026), or --channel.
+
+With --bundle the test clips are scored against that bundle and nothing is enrolled; a directory holds one bundle a
+case, <machine>_<section>.asd (for a CASES.csv <case>.asd).
+
+What clips gave is kept in a cache, so the same command goes on where it was interrupted. A clip that cannot be used is
+named, counted and left out, and the exit code is then 65; a wrong file or folder ends the run before anything is
+computed. --json prints {"cases": [...], "mean": {...}, "datasets": [...], "failed": [...], "settings": {...}}, null for
+a figure nobody can give."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -32,62 +53,230 @@ def add_parser(subparsers: Subparsers) -> None:
         "evaluate",
         summary="measure AUC on labelled recordings",
         description=DESCRIPTION,
-        examples=["edge-asd evaluate CASES.csv", "edge-asd evaluate CASES.csv --json > result.json"],
+        examples=[
+            "edge-asd evaluate CASES.csv",
+            "edge-asd evaluate CASES.csv --scorer ranked:gmm --json > result.json",
+            "edge-asd evaluate dcase2023/dev_data --report out/",
+            "edge-asd evaluate today.csv --bundle fan.asd",
+        ],
     )
-    parser.add_argument("cases", nargs="+", type=Path, metavar="CASES.csv", help="one or more case files")
-    parser.add_argument("--model", type=Path, metavar="DIR", help="model package (default: the one that ships)")
-    parser.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="of the network (int8)")
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="CASES.csv|DATASET_DIR", help="what to measure on")
+    parser.add_argument("--bundle", type=Path, metavar="FILE|DIR", help="score against this instead of enrolling")
+    add_settings(parser, "model.package", "model.precision", "model.runtime", "detector.step_s", "audio.channel")
+    parser.add_argument("--scorer", metavar="SPECS", help="what the score is made of, as `enroll --scorer` takes it")
     parser.add_argument(
-        "--percentile", type=percentile, default=95.0, help="share of normal clips, %%, meant to stay quiet (95)"
+        "--percentile", type=percentile, metavar="P", help="share of normal clips, in %%, meant to stay quiet (95)"
     )
+    parser.add_argument("--year", choices=YEARS, help="of the datasets, where the guess is wrong")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the bootstrap intervals (0)")
+    parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes; the figures are the same (all cores)")
+    parser.add_argument(
+        "--cache", type=Path, metavar="DIR", help="of what clips gave ($XDG_CACHE_HOME/edge-asd/features)"
+    )
+    parser.add_argument("--no-cache", action="store_true", help="compute everything, keep nothing")
+    parser.add_argument("--report", type=Path, metavar="DIR", help="write index.html, pictures and scores.csv there")
     parser.add_argument("--json", action="store_true", help='print {"cases": [...], "mean": {...}} instead of a table')
+    add_config_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure every case; a table or JSON on stdout, progress on stderr."""
-    from edge_asd.evaluation.cases import read_cases
-    from edge_asd.evaluation.evaluate import evaluate_case, summarise
-    from edge_asd.inference import load_embedder
-    from edge_asd.model_package import DEFAULT_PACKAGE, load_model
+    loaded = loaded_config(args)
+    if printed_config(args, loaded):
+        return 0
+    if args.no_cache and args.cache is not None:
+        raise UsageError("--cache and --no-cache were both given", remedy="choose one of them")
+    if args.bundle is not None and (args.scorer is not None or args.percentile is not None):
+        flag = "--scorer" if args.scorer is not None else "--percentile"
+        raise UsageError(f"--bundle and {flag} were both given", remedy="a bundle carries its own")
+    from edge_asd.evaluation.cache import ArrayCache, default_directory
+    from edge_asd.evaluation.document import document
+    from edge_asd.evaluation.evaluate import evaluate
+    from edge_asd.evaluation.plan import make_plan
+    from edge_asd.evaluation.pool import cores
 
-    cases = [case for path in args.cases for case in read_cases(path)]
-    repeated = [case.name for i, case in enumerate(cases) if case.name in {c.name for c in cases[:i]}]
-    if repeated:
-        raise DataError(f"case {repeated[0]!r} stands in two files", remedy="evaluate them one by one")
-    model = load_model(args.model or DEFAULT_PACKAGE, args.precision)
-    embedder = load_embedder(model)
-    total = sum(len(case.enrol) + len(case.test) for case in cases)
-    progress, done = Progress(total), 0
-
-    def clip_done() -> None:
-        nonlocal done
-        done += 1
-        progress.at(done, f"{done} of {total} clips")
-
+    year = None if args.year is None else 2019 if args.year == "mimii" else int(args.year)
+    plan = make_plan(args.inputs, args.bundle, year, lambda: _listener(args.scorer, loaded.config))
+    for dataset in plan.datasets:
+        note(f"{dataset.path}: {dataset.name}, {dataset.reason}")
+    for words in plan.notes:
+        note(words)
+    watcher = _Watcher(args, plan, loaded.config.audio.channel)
+    cache = None if args.no_cache else args.cache or default_directory(os.environ)
     results = []
-    for case in cases:
-        results.append(evaluate_case(case, model, embedder, percentile=args.percentile, clip_done=clip_done))
-        progress.end()
-        for warning in results[-1].warnings:
-            note(f"{case.name}: {warning}")
-        if not args.json:
-            if len(results) == 1:
-                print(f"{'case':32} {'AUC':>7} {'pAUC':>7} {'FAR':>7}  enrol normal anomaly")
-            _print_row(results[-1])
-    document = summarise(results)
+    try:
+        for result in evaluate(
+            plan.cases,
+            plan.listeners,
+            percentile=args.percentile or _default_percentile(),
+            channel=loaded.config.audio.channel,
+            jobs=args.jobs or cores(),
+            cache=cache,
+            seed=args.seed,
+            events=watcher.events(),
+        ):
+            results.append(result)
+            watcher.case_done(result)
+    finally:
+        watcher.end()
+        if cache is not None:
+            ArrayCache(cache).prune()
+    made = document(results, plan.datasets, watcher.failed, _settings(args, plan, loaded.config))
     if args.json:
-        json.dump(document, sys.stdout, indent=1)
+        json.dump(made, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
         print()
     else:
-        mean = document["mean"]
-        print(f"{'mean':32} {_figure(mean['auc'])} {_figure(mean['pauc'])} {_figure(mean['far'])}")
-    return 0
+        _print_summary(made)
+    watcher.finish(made)
+    return SOME_CLIPS_FAILED if watcher.failed else 0
 
 
-def _print_row(result: CaseResult) -> None:
-    figures = f"{_figure(result.auc)} {_figure(result.pauc)} {_figure(result.far)}"
-    print(f"{result.case:32} {figures}  {result.n_enrol:5} {result.n_normal:6} {result.n_anomaly:7}", flush=True)
+class _Watcher:
+    """Tells a person how far it is, and fills the report."""
+
+    def __init__(self, args: argparse.Namespace, plan: Plan, channel: int | None) -> None:
+        self.failed: list[FailedClip] = []
+        self._json = args.json
+        self._total, self._done, self._cached, self._printed = plan.n_clips, 0, 0, 0
+        self._progress, self._say_once = Progress(plan.n_clips), Once()
+        self._channel = channel
+        self._report: Any = None
+        if args.report is not None:
+            from edge_asd.evaluation.plots import check_plots
+            from edge_asd.evaluation.report import Report
+
+            check_plots()
+            self._report = Report(args.report)
+
+    def events(self) -> Events:
+        from edge_asd.evaluation.evaluate import Events
+
+        return Events(self._clip_done, self._note, self._clip_failed, self._case_scored)
+
+    def case_done(self, result: CaseResult) -> None:
+        self._progress.end()
+        for warning in result.warnings:
+            note(f"{result.case.name}: {warning}")
+        if not self._json:
+            if self._printed == 0:
+                print(HEAD)
+            print(_row(result), flush=True)
+        self._printed += 1
+
+    def end(self) -> None:
+        self._progress.end()
+
+    def finish(self, made: dict[str, Any]) -> None:
+        if self._cached:
+            note(f"{self._cached} of {self._done} clips came from the cache")
+        if self.failed:
+            note(f"{len(self.failed)} clips could not be used")
+        if self._report is not None:
+            lines = [f"{name}: {value}" for name, value in made["settings"].items() if value is not None]
+            note(f"report: {self._report.finish(made, lines)}")
+
+    def _clip_done(self, cached: bool) -> None:
+        self._done += 1
+        self._cached += cached
+        self._progress.at(self._done, f"{self._done} of {self._total} clips, {self._cached} from the cache")
+
+    def _note(self, text: str) -> None:
+        self._progress.end()
+        self._say_once(text)
+
+    def _clip_failed(self, clip: FailedClip) -> None:
+        self._progress.end()
+        self.failed.append(clip)
+        note(f"{clip.case}: {clip.error}")
+
+    def _case_scored(self, case: Case, tested: Outcome, bundle: Bundle) -> None:
+        if self._report is not None:
+            from edge_asd.evaluation.rehear import rehearer
+
+            threshold = bundle.clip_calibration.threshold
+            self._report.add_case(case, tested, threshold, rehearer(bundle, self._channel))
 
 
-def _figure(value: float | None) -> str:
-    return "      -" if value is None else f"{value:7.4f}"
+def _listener(scorer: str | None, config: Config) -> Any:
+    """How clips are heard where cases are enrolled."""
+    from edge_asd.evaluation.reader import Listener
+    from edge_asd.inference import runnable_formats
+    from edge_asd.model_package import DEFAULT_PACKAGE, load_model
+    from edge_asd.scorers import DEFAULT_SCORERS, parse_scorers
+
+    package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
+    specs = parse_scorers(scorer or DEFAULT_SCORERS)
+    model = load_model(package, config.model.precision, runnable_formats(config.model.runtime))
+    if config.detector.step_s is not None:
+        model = model.with_step(config.detector.step_s)
+    return Listener(model, specs, config.model.runtime)
+
+
+def _default_percentile() -> float:
+    from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE
+
+    return DEFAULT_CLIP_PERCENTILE
+
+
+def _settings(args: argparse.Namespace, plan: Plan, config: Config) -> dict[str, Any]:
+    """What the figures depend on, for the reader of a result."""
+    listener = plan.listeners[0]
+    enrolled = args.bundle is None
+    return {
+        "bundle": None if enrolled else str(args.bundle),
+        "model": f"{listener.model.contract.name} {listener.model.contract.version}",
+        "precision": listener.model.precision,
+        "scorer": "+".join(str(spec) for spec in listener.specs),
+        "percentile": (args.percentile or _default_percentile()) if enrolled else None,
+        "channel": config.audio.channel,
+        "seed": args.seed,
+    }
+
+
+HEAD = (
+    f"{'case':32} {'AUC':>7} {'95 %':>13} {'pAUC':>7} {'far':>7} {'alarms/day':>10} {'found':>6} {'after s':>7}"
+    "  enrol normal anomaly failed"
+)
+
+
+def _row(result: CaseResult) -> str:
+    figures = result.figures
+    interval = "-" if figures.auc_ci is None else f"{figures.auc_ci[0]:.3f}-{figures.auc_ci[1]:.3f}"
+    return (
+        f"{result.case.name:32} {_figure(figures.auc)} {interval:>13} {_figure(figures.pauc)} {_figure(figures.far)} "
+        f"{_figure(figures.false_alarms_per_day, 10, 1)} {_figure(figures.found, 6, 2)} "
+        f"{_figure(figures.time_to_detection_s, 7, 1)}  "
+        f"{result.n_enrol:5} {result.n_normal:6} {result.n_anomaly:7} {result.n_failed:6}"
+    )
+
+
+def _print_summary(made: dict[str, Any]) -> None:
+    mean = made["mean"]
+    print(f"{'mean':32} {_figure(mean['auc'])} {'':13} {_figure(mean['pauc'])} {_figure(mean['far'])}")
+    for dataset in made["datasets"]:
+        interval = dataset["official_ci"]
+        words = "" if interval is None else f" (95 %: {interval[0]:.4f}-{interval[1]:.4f})"
+        print(f"\n{dataset['name']}, {dataset['path']}: official score {_figure(dataset['official']).strip()}{words}")
+        print(f"{'machine':24} {'domain':8} {'AUC':>7} {'pAUC':>7} {'far':>7} {'official':>8}")
+        for machine, own in dataset["machines"].items():
+            print(f"{machine:24} {'':8} {_three(own)} {_figure(own['official'], 8)}")
+            for domain, figures in own["domains"].items():
+                print(f"{'':24} {domain:8} {_three(figures)}")
+
+
+def _three(figures: dict[str, float | None]) -> str:
+    return " ".join(_figure(figures[key]) for key in ("auc", "pauc", "far"))
+
+
+def _figure(value: float | None, width: int = 7, digits: int = 4) -> str:
+    return f"{'-':>{width}}" if value is None else f"{value:{width}.{digits}f}"
+
+
+def _jobs(text: str) -> int:
+    try:
+        jobs = int(text)
+    except ValueError:
+        jobs = 0
+    if jobs < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of processes; give 1 or more")
+    return jobs

@@ -1,0 +1,29 @@
+"""A clip heard again for the report: its live score over time and its spectrogram."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge_asd.bundle import Bundle
+from edge_asd.clips import read_frames
+from edge_asd.errors import DataError
+from edge_asd.evaluation.cases import CaseClip
+from edge_asd.evaluation.report import Heard
+from edge_asd.evaluation.trace import live_trace
+from edge_asd.pictures import spectrogram_png
+
+
+def rehearer(bundle: Bundle, channel: int | None) -> Callable[[CaseClip, str], Heard | None]:
+    """A function (clip, title of the picture) -> the clip heard against the bundle; None where it has become
+    unreadable meanwhile."""
+
+    def hear(clip: CaseClip, title: str) -> Heard | None:
+        try:
+            frames = read_frames(clip.path, bundle.contract.features, channel)
+        except DataError:
+            return None
+        distances = bundle.clip_distances(frames)
+        picture = spectrogram_png(frames, bundle.contract.features, title=title)
+        return Heard(live_trace(distances, len(frames), bundle), picture)
+
+    return hear
