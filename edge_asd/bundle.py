@@ -19,6 +19,7 @@ import numpy as np
 
 from edge_asd.aggregation import Aggregation
 from edge_asd.atomic import write_atomically
+from edge_asd.bank import WindowTags
 from edge_asd.calibration import Calibration, EnrolmentScores, fit_stream
 from edge_asd.clips import ClipScore, score_distances
 from edge_asd.contract import ModelContract
@@ -207,7 +208,12 @@ def load_bundle(path: Path) -> Bundle:
         )
         bundle = Bundle(
             model=model,
-            normal=NormalSound(scorers, SpectrumBank(**arrays["spectra"]), arrays.get("rhythms", {}).get("power")),
+            normal=NormalSound(
+                scorers,
+                SpectrumBank(**arrays["spectra"]),
+                arrays.get("rhythms", {}).get("power"),
+                WindowTags(**arrays["tags"]),
+            ),
             enrolment_scores=EnrolmentScores(**arrays["enrolment_scores"], aggregation=aggregation),
             clip_calibration=Calibration.from_dict(manifest["calibration"]["clip"]),
             live_calibrations=tuple(Calibration.from_dict(live) for live in manifest["calibration"]["live"]),
@@ -266,6 +272,7 @@ def _parts(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
         **{_scorer_part(i): scorer.measure.arrays() for i, scorer in enumerate(bundle.normal.scorers)},
         "spectra": {"levels_db": bundle.normal.spectra.levels_db},
         **({} if bundle.normal.rhythms is None else {"rhythms": {"power": bundle.normal.rhythms}}),
+        "tags": bundle.normal.tags.arrays(),
         "enrolment_scores": {
             "distances": bundle.enrolment_scores.distances,
             "pieces": bundle.enrolment_scores.pieces,

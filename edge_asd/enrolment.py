@@ -15,6 +15,7 @@ import numpy as np
 
 from edge_asd import __version__
 from edge_asd.aggregation import Aggregation
+from edge_asd.bank import DEFAULT_METHOD
 from edge_asd.bundle import Bundle
 from edge_asd.calibration import Calibration, EnrolmentScores, fit_stream
 from edge_asd.errors import DataError
@@ -23,8 +24,10 @@ from edge_asd.inference import Embedder
 from edge_asd.kept_frames import KeptFrames, Piece
 from edge_asd.model_package import Model
 from edge_asd.normal import NormalSound
+from edge_asd.retention import Retention
 from edge_asd.scorers import (
     DEFAULT_SCORERS,
+    Features,
     ScorerSpec,
     cross_fitted,
     domain_folds,
@@ -57,6 +60,9 @@ class Enrolment:
     scorers: what the bundle's score is made of.
     clip_percentile, live_percentile: shares of normal sound, in percent, meant to stay below the two thresholds.
     smoothing_s: seconds of sound a stream's score averages.
+    bank_budget_bytes: what may be kept of single windows (None: all of them), see `edge_asd.retention`.
+    bank_method: how those to keep are chosen, one of `edge_asd.bank.METHODS`.
+    enrolled_s: when this is, seconds since 1970 (UTC); 0 = unknown.
     strict: refuse silent, clipped and too little sound; otherwise only warn (for measuring on found data).
     keep_frames: the bundle keeps the log-mel frames, for `edge_asd.refit`: 0.24 MB a minute of sound.
     """
@@ -67,6 +73,9 @@ class Enrolment:
     clip_percentile: float = DEFAULT_CLIP_PERCENTILE
     live_percentile: float = DEFAULT_LIVE_PERCENTILE
     smoothing_s: float = DEFAULT_SMOOTHING_S
+    bank_budget_bytes: int | None = None
+    bank_method: str = DEFAULT_METHOD
+    enrolled_s: float = 0.0
     strict: bool = True
     keep_frames: bool = False
     warnings: list[str] = field(default_factory=list)
@@ -151,21 +160,40 @@ class Enrolment:
         if len(set(folds.tolist())) == 1:
             self.warnings.append("all sound came in one piece: the threshold rests on half of it against the other")
             folds = np.arange(len(folds)) * 2 // len(folds)
-        normal = NormalSound.fit(self.scorers, features, spectra_db, target, _mean_rhythms(heard))
-        distances = cross_fitted(self.scorers, features, folds, target)
+        retention = self._retention(features, spectra_db, target)
+        kept, keep = (retention.kept(), retention.kept) if retention else (None, None)
+        normal = NormalSound.fit(
+            self.scorers,
+            features,
+            spectra_db,
+            target,
+            _mean_rhythms(heard),
+            kept=kept,
+            enrolled_s=self.enrolled_s,
+        )
+        distances = cross_fitted(self.scorers, features, folds, target, keep=keep)
         aggregation = Aggregation.choose([piece.activity_db for piece in heard])
         scores = EnrolmentScores(distances, piece_of_window.astype(np.int32), aggregation)
         clip = Calibration.fit(scores.per_clip(), self.clip_percentile)
         live = fit_stream(scores, self.model.contract.windows_in(self.smoothing_s), self.live_percentile)
         self.warnings += [f"{use} threshold: {c.note}" for use, c in (("clip", clip), ("live", live[-1])) if c.note]
-        summary = {
+        summary: dict[str, Any] = {
             "seconds": round(self._seconds, 2),
-            "windows": len(normal),
+            "windows": len(spectra_db),
             "target_windows": int(target.sum()),
             "pieces": len(self._pieces),
             "level_dbfs": round(float(np.median(self._levels_dbfs)), 1) if self._levels_dbfs else None,
             "warnings": list(self.warnings),
         }
+        if retention:
+            everything = cross_fitted(self.scorers, features, folds, target)
+            summary["bank"] = {
+                "windows": len(normal),
+                "bytes": len(normal) * retention.window_bytes,
+                "budget_bytes": self.bank_budget_bytes,
+                "method": self.bank_method,
+                "further_percent": _further_percent(distances, everything),
+            }
         return Bundle(
             model=self.model,
             normal=normal,
@@ -190,6 +218,13 @@ class Enrolment:
             ]
         )
 
+    def _retention(self, features: Features, spectra_db: np.ndarray, target: np.ndarray) -> Retention | None:
+        """What chooses the windows to keep, where not all can be kept."""
+        if self.bank_budget_bytes is None:
+            return None
+        retention = Retention(self.scorers, features, spectra_db, target, self.bank_budget_bytes, self.bank_method)
+        return retention if retention.drops else None
+
     def _folds(self) -> np.ndarray:
         """Fold of each piece, [n_pieces]: its group, or where none is named a stretch; ten folds at most, in order.
 
@@ -213,3 +248,12 @@ def _mean_rhythms(heard: Sequence[HeardPiece]) -> np.ndarray | None:
     """Over all windows; None where a piece does not know its own."""
     known = [piece.rhythms for piece in heard if piece.rhythms is not None]
     return np.average(known, axis=0, weights=[len(piece) for piece in heard]) if len(known) == len(heard) else None
+
+
+def _further_percent(compacted: np.ndarray, everything: np.ndarray) -> float:
+    """How much further normal windows are from a compacted bank than from the whole, in percent.
+
+    Both: cross-fitted distances [n, scorers]. The median window; of the scorer that lost most.
+    """
+    here, there = np.median(compacted, axis=0), np.median(everything, axis=0)
+    return round(100.0 * float((here / np.maximum(there, 1e-9) - 1.0).max()), 1)

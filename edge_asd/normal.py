@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from edge_asd.bank import WindowTags
 from edge_asd.contract import LogMelSpec
 from edge_asd.errors import DataError
 from edge_asd.explain import Explanation, explain
@@ -41,13 +42,17 @@ class NormalSound:
     spectra: row i is the i-th window, as it is for every scorer that keeps single windows.
     rhythms: their mean `loudness_spectra`, float16 [groups, rates], so that an explanation knows the machine's own
         rhythm; None: not known.
+    tags: domain and time of these windows; None: all source, time unknown.
     """
 
     scorers: tuple[Scorer, ...]
     spectra: SpectrumBank
     rhythms: np.ndarray | None = None
+    tags: WindowTags = None  # type: ignore[assignment]  # tags once built
 
     def __post_init__(self) -> None:
+        if self.tags is None:
+            object.__setattr__(self, "tags", WindowTags.make(len(self.spectra)))
         if not self.scorers:
             raise DataError("normal sound without a scorer")
         for scorer in self.scorers:
@@ -55,6 +60,8 @@ class NormalSound:
                 raise DataError(
                     f"{scorer.spec}: {scorer.measure.n_windows} windows, but {len(self.spectra)} enrolled spectra"
                 )
+        if len(self.tags) != len(self.spectra):
+            raise DataError(f"normal sound: {len(self.tags)} tags, but {len(self.spectra)} enrolled spectra")
 
     @classmethod
     def fit(
@@ -64,13 +71,23 @@ class NormalSound:
         spectra_db: np.ndarray,
         target: np.ndarray | None = None,
         rhythms: np.ndarray | None = None,
+        *,
+        kept: np.ndarray | None = None,
+        enrolled_s: float = 0,
     ) -> NormalSound:
         """From the features the specs name, and spectra [n, 2 n_mels], of the same windows.
 
-        target: bool [n], windows of the target domain. rhythms: mean of their `loudness_spectra`.
+        target: bool [n], windows of the target domain. rhythms: mean of their `loudness_spectra`. kept: int [m],
+        windows to keep where single ones are kept (None: all). enrolled_s: when they were enrolled, seconds since
+        1970, 0 = unknown.
         """
-        scorers = tuple(Scorer.fit(spec, features[spec.features], target) for spec in specs)
-        return cls(scorers, SpectrumBank.fit(spectra_db), None if rhythms is None else rhythms.astype(np.float16))
+        scorers = tuple(Scorer.fit(spec, features[spec.features], target, kept=kept) for spec in specs)
+        domain = np.zeros(len(spectra_db)) if target is None else target
+        tags = WindowTags.make(len(spectra_db), domain, enrolled_s)
+        if kept is not None:
+            spectra_db, tags = spectra_db[kept], tags.rows(kept)
+        power = None if rhythms is None else rhythms.astype(np.float16)
+        return cls(scorers, SpectrumBank.fit(spectra_db), power, tags)
 
     def __len__(self) -> int:
         return len(self.spectra)

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from edge_asd.bank.compaction import DEFAULT_METHOD, METHODS, kept_rows
-from edge_asd.bank.search import BlockSearch, Search, search_of
+from edge_asd.bank.search import Search, search_of
+from edge_asd.bank.tags import DOMAINS, TAG_BYTES, WindowTags, domain_index
 from edge_asd.bank.vectors import checked, directions, quantised, unit_vectors
 from edge_asd.errors import DataError
 
-DOMAINS = ("source", "target")
-"""Where sound was enrolled: as first installed, and after a change of speed, load, room or microphone."""
 _FIELDS = ("vectors", "scales", "domains", "enrolled_s")
 
 
@@ -45,15 +44,11 @@ class EmbeddingBank:
             raise DataError(f"embedding bank: {self.vectors.dtype} {list(self.vectors.shape)}, expected int8 [n, d]")
         if self.scales.shape != (n,) or not np.isfinite(self.scales).all():
             raise DataError(f"embedding bank: not one finite scale for each of {n} vectors")
-        for name, dtype in (("domains", np.uint8), ("enrolled_s", np.uint32)):
+        for name, unknown in WindowTags.make(n).arrays().items():
             if getattr(self, name) is None:
-                object.__setattr__(self, name, np.zeros(n, dtype))
-            tags = getattr(self, name)
-            if tags.shape != (n,) or tags.dtype != dtype:
-                expected = f"{np.dtype(dtype)} [{n}]"
-                raise DataError(f"embedding bank: {name} are {tags.dtype} {list(tags.shape)}, expected {expected}")
-        if self.domains.max() >= len(DOMAINS):
-            raise DataError(f"embedding bank: domain {self.domains.max()}, known are 0 to {len(DOMAINS) - 1}")
+                object.__setattr__(self, name, unknown)
+        if len(WindowTags(self.domains, self.enrolled_s)) != n:
+            raise DataError(f"embedding bank: {len(self.domains)} tags for {n} vectors")
         if self.method not in METHODS:
             raise DataError(f"embedding bank: unknown method {self.method!r}", remedy=f"one of {', '.join(METHODS)}")
         if self.budget_bytes is not None and n > capacity(self.budget_bytes, self.vectors.shape[1]):
@@ -77,7 +72,8 @@ class EmbeddingBank:
         Raises DataError for NaN and infinity, an unknown domain, or a budget that holds no vector.
         """
         vectors, scales = quantised(unit_vectors(checked(embeddings)))
-        bank = cls(vectors, scales, *_tags(len(vectors), domain, enrolled_s), method=method)
+        tags = WindowTags.make(len(vectors), domain, enrolled_s)
+        bank = cls(vectors, scales, tags.domains, tags.enrolled_s, method=method)
         return bank if budget_bytes is None else bank.compacted(budget_bytes, method, seed)
 
     def __len__(self) -> int:
@@ -122,7 +118,7 @@ class EmbeddingBank:
         """
         gone = np.ones(len(self), bool)
         if domain is not None:
-            gone &= self.domains == _domain_index(domain)
+            gone &= self.domains == domain_index(domain)
         if enrolled_before_s is not None:
             gone &= self.enrolled_s < enrolled_before_s
         if index is not None:
@@ -164,25 +160,6 @@ class EmbeddingBank:
             checked(embeddings, "compared embeddings")
         return distance, index
 
-    def leave_fold_out(self, embeddings: np.ndarray, folds: np.ndarray) -> np.ndarray:
-        """Distance of each enrolled embedding to the nearest of a bank made without its fold, in the same way.
-
-        embeddings: float32 [n, d], what the bank was fitted on. folds: int [n]. Returns float32 [n]; NaN where
-        all is one fold.
-        """
-        checked(embeddings)
-        distance = np.full(len(embeddings), np.nan, np.float32)
-        whole = self if len(self) == len(embeddings) else EmbeddingBank.fit(embeddings, method=self.method)
-        for fold in np.unique(folds):
-            inside = folds == fold
-            if inside.all():
-                continue
-            others = whole._rows(~inside)
-            if self.budget_bytes is not None:
-                others = others.compacted(self.budget_bytes, self.method)
-            distance[inside], _ = BlockSearch(others.vectors).nearest(embeddings[inside])
-        return distance
-
     @cached_property
     def _search(self) -> Search:
         return search_of(self.vectors)
@@ -197,7 +174,7 @@ class EmbeddingBank:
 
 def vector_bytes(size: int) -> int:
     """What one vector of `size` coordinates takes: int8 coordinates, a float32 scale, a domain, a time."""
-    return size + 4 + 1 + 4
+    return size + 4 + TAG_BYTES
 
 
 def capacity(budget_bytes: int, size: int) -> int:
@@ -214,18 +191,3 @@ def capacity(budget_bytes: int, size: int) -> int:
 def _bank_of(arrays: dict[str, np.ndarray], budget_bytes: int | None, method: str) -> EmbeddingBank:
     vectors, scales, domains, enrolled_s = (arrays[name] for name in _FIELDS)
     return EmbeddingBank(vectors, scales, domains, enrolled_s, budget_bytes, method)
-
-
-def _domain_index(domain: str) -> int:
-    if domain not in DOMAINS:
-        raise DataError(f"embedding bank: unknown domain {domain!r}", remedy=f"one of {', '.join(DOMAINS)}")
-    return DOMAINS.index(domain)
-
-
-def _tags(n: int, domain: str | np.ndarray, enrolled_s: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """domains and enrolled_s of n vectors."""
-    domains = np.full(n, _domain_index(domain), np.uint8) if isinstance(domain, str) else np.asarray(domain, np.uint8)
-    seconds = np.asarray(enrolled_s, np.float64)
-    if not ((seconds >= 0) & (seconds < 2**32)).all():
-        raise DataError(f"embedding bank: enrolled at {np.min(seconds):g} s, expected seconds since 1970")
-    return domains, np.broadcast_to(seconds.astype(np.uint32), (n,)).copy()

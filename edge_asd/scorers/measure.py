@@ -51,6 +51,11 @@ class Measure(ABC):
         """Numbers in one row of features, f."""
         return self._axes["f"]
 
+    @classmethod
+    def keeps_windows(cls) -> bool:
+        """Whether it keeps single windows, and so grows with them."""
+        return any("n" in axes for _, axes in cls.ARRAYS.values())
+
     @property
     def n_windows(self) -> int | None:
         """Enrolled windows it keeps and `nearest` points to, or None."""

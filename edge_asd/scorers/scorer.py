@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,9 +27,20 @@ class Scorer:
 
     @classmethod
     def fit(
-        cls, spec: ScorerSpec, features: np.ndarray, target: np.ndarray | None = None, *, seed: int = SEED
+        cls,
+        spec: ScorerSpec,
+        features: np.ndarray,
+        target: np.ndarray | None = None,
+        *,
+        kept: np.ndarray | None = None,
+        seed: int = SEED,
     ) -> Scorer:
-        """From rows [n, f] of the spec's view, n >= 1; target: bool [n], rows of the target domain."""
+        """From rows [n, f] of the spec's view, n >= 1; target: bool [n], rows of the target domain.
+
+        kept: rows that a measure of single windows is to keep (None: all); others describe all rows in any case.
+        """
+        if kept is not None and spec.measure_of.keeps_windows():
+            features, target = features[kept], None if target is None else target[kept]
         metric = spec.view_of.metric
         return cls(spec, spec.measure_of.fit(features, target, metric=metric, seed=seed, **spec.measure_parameters))
 
@@ -63,6 +74,7 @@ def cross_fitted(
     folds: np.ndarray,
     target: np.ndarray | None = None,
     *,
+    keep: Callable[[np.ndarray], np.ndarray] | None = None,
     seed: int = SEED,
 ) -> np.ndarray:
     """Distances of enrolled windows as of windows never heard: float32 [n, scorers], NaN where all is one fold.
@@ -72,6 +84,7 @@ def cross_fitted(
 
     folds: int [n], the part of the enrolment each window came from; parts are left out whole, since windows of one
         part resemble each other more than tomorrow's will. target: bool [n], windows of the target domain.
+    keep: windows int [m] -> positions in it of those a scorer may keep, as the bundle's own do (None: all).
     """
     distances = np.full((len(folds), len(specs)), np.nan, np.float32)
     for fold in np.unique(folds):
@@ -79,9 +92,10 @@ def cross_fitted(
         if inside.all():
             continue
         left = None if target is None else target[~inside]
+        kept = None if keep is None else keep(np.flatnonzero(~inside))
         for i, spec in enumerate(specs):
             rows = features[spec.features]
-            scorer = Scorer.fit(spec, rows[~inside], left, seed=seed)
+            scorer = Scorer.fit(spec, rows[~inside], left, kept=kept, seed=seed)
             distances[inside, i] = scorer.measure.distance(rows[inside])
     return distances
 

@@ -80,30 +80,6 @@ def test_no_queries_give_no_distances() -> None:
     assert distance.shape == index.shape == (0,)
 
 
-def test_leaving_a_fold_out_is_the_distance_to_all_others() -> None:
-    vectors = embeddings(60)
-    folds = np.random.default_rng(4).integers(0, 5, 60)
-    found = EmbeddingBank.fit(vectors).leave_fold_out(vectors, folds)
-    for i in range(60):
-        expected, _ = EmbeddingBank.fit(vectors[folds != folds[i]]).nearest(vectors[i : i + 1])
-        assert found[i] == pytest.approx(expected[0], abs=1e-6)
-
-
-def test_a_twin_in_its_own_fold_is_not_found() -> None:
-    a, b = embeddings(2)
-    vectors = np.stack((a, a, b))
-    distance = EmbeddingBank.fit(vectors).leave_fold_out(vectors, np.array([0, 0, 1]))
-    to_other = exact_distances(a[None], b[None])[0, 0]
-    np.testing.assert_allclose(distance, [to_other] * 3, atol=0.02)
-    apart = EmbeddingBank.fit(vectors).leave_fold_out(vectors, np.array([0, 1, 1]))
-    assert apart[0] == pytest.approx(0.0, abs=1e-3)
-
-
-def test_one_fold_alone_has_nothing_to_compare_with() -> None:
-    vectors = embeddings(6)
-    assert np.isnan(EmbeddingBank.fit(vectors).leave_fold_out(vectors, np.zeros(6, int))).all()
-
-
 @pytest.mark.parametrize(
     "change",
     [
@@ -112,11 +88,15 @@ def test_one_fold_alone_has_nothing_to_compare_with() -> None:
         {"vectors": np.zeros(3, np.int8)},
         {"scales": np.ones(2, np.float32)},
         {"scales": np.array([1.0, np.nan, 1.0], np.float32)},
+        {"domains": np.zeros(2, np.uint8)},
+        {"domains": np.zeros(3, np.int64)},
+        {"domains": np.full(3, 2, np.uint8)},
+        {"enrolled_s": np.zeros(2, np.uint32)},
     ],
     ids=lambda change: " ".join(change),
 )
 def test_a_damaged_bank_is_refused(change: dict) -> None:
     parts = {"vectors": np.ones((3, 4), np.int8), "scales": np.ones(3, np.float32)}
     EmbeddingBank(**parts)
-    with pytest.raises(DataError, match="embedding bank"):
+    with pytest.raises(DataError, match="bank: "):
         EmbeddingBank(**(parts | change))
