@@ -189,7 +189,7 @@ class Enrolment:
             everything = cross_fitted(self.scorers, features, folds, target)
             summary["bank"] = {
                 "windows": len(normal),
-                "bytes": len(normal) * retention.window_bytes,
+                "bytes": retention.taken_bytes(),
                 "budget_bytes": self.bank_budget_bytes,
                 "method": self.bank_method,
                 "further_percent": _further_percent(distances, everything),

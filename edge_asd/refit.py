@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from edge_asd.bank import DEFAULT_METHOD
 from edge_asd.bundle import Bundle
 from edge_asd.enrolment import TARGET_DOMAIN, Enrolment
 from edge_asd.errors import DataError, UnavailableError
@@ -67,6 +68,7 @@ def refitted(bundle: Bundle, model: Model, embedder: Embedder) -> Bundle:
     if model.contract != bundle.contract:
         names = (f"{c.name} {c.version}" for c in (bundle.contract, model.contract))
         raise DataError("the bundle was made with {}, the network is {}".format(*names), remedy="enrol again")
+    kept = bundle.enrolment.get("bank", {})
     enrolment = Enrolment(
         model,
         embedder,
@@ -74,6 +76,9 @@ def refitted(bundle: Bundle, model: Model, embedder: Embedder) -> Bundle:
         clip_percentile=bundle.clip_calibration.percentile,
         live_percentile=bundle.live_calibrations[0].percentile,
         smoothing_s=len(bundle.live_calibrations) * model.contract.step_s,
+        bank_budget_bytes=kept.get("budget_bytes"),
+        bank_method=kept.get("method", DEFAULT_METHOD),
+        enrolled_s=float(bundle.normal.tags.enrolled_s.max()),
         strict=False,
     )
     for i, piece in enumerate(bundle.frames.pieces()):

@@ -6,7 +6,7 @@ one window everywhere. Scorers that describe the enrolment as a whole are fitted
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -40,20 +40,19 @@ class Retention:
         budget_bytes: int,
         method: str = DEFAULT_METHOD,
     ) -> None:
-        keeping = [spec for spec in specs if spec.measure_of.keeps_windows()]
-        keeping.sort(key=lambda spec: not spec.view_of.uses_network)
-        metric, rows = ("spread", spectra_db) if not keeping else (keeping[0].view_of.metric, None)
-        rows = features[keeping[0].features] if rows is None else rows
-        self._points = Space.fit(metric, rows).coordinates(rows)
-        self._domains = target.astype(np.uint8)
+        self._growing = [spec for spec in specs if spec.measure_of.growing()]
+        self._features, self._spectra_db, self._target = features, spectra_db, target
         self._method = method
-        self.window_bytes = _window_bytes(keeping, features, spectra_db)
-        self.n_kept = min(len(rows), budget_bytes // self.window_bytes)
-        if self.n_kept < 1:
-            raise DataError(
-                f"bank budget of {budget_bytes} bytes: one window takes {self.window_bytes}",
-                remedy="give more; 64KiB is good",
-            )
+        judge = min(self._growing, key=lambda spec: not spec.view_of.uses_network, default=None)
+        metric, rows = ("spread", spectra_db) if judge is None else (judge.view_of.metric, features[judge.features])
+        self._points = Space.fit(metric, rows).coordinates(rows)
+        self.n_kept = len(spectra_db)
+        while (taken := self.taken_bytes()) > budget_bytes:
+            if self.n_kept == 1:
+                raise DataError(
+                    f"bank budget of {budget_bytes} bytes: one window takes {taken}", remedy="give more; 64KiB is good"
+                )
+            self.n_kept = max(1, min(self.n_kept - 1, self.n_kept * budget_bytes // taken))
 
     @property
     def drops(self) -> bool:
@@ -63,20 +62,16 @@ class Retention:
     def kept(self, among: np.ndarray | None = None) -> np.ndarray:
         """Positions, in `among`, of the windows to keep of these; int, ascending. among: int [m]; None: all."""
         rows = np.arange(len(self._points)) if among is None else among
-        return kept_rows(self._points[rows], self._domains[rows], self.n_kept, self._method, SEED)
+        return kept_rows(self._points[rows], self._target[rows], self.n_kept, self._method, SEED)
 
-
-def _window_bytes(keeping: Sequence[ScorerSpec], features: Features, spectra_db: np.ndarray) -> int:
-    """What one more window takes in a bundle; an array that two scorers share is stored once."""
-    arrays = [SpectrumBank.fit(spectra_db[:1]).levels_db]
-    for spec in keeping:
-        measure = Scorer.fit(spec, features[spec.features][:1]).measure
-        for own in _rows_of(measure.ARRAYS, measure.arrays()):
-            if not any(own.dtype == known.dtype and np.array_equal(own, known) for known in arrays):
-                arrays.append(own)
-    return TAG_BYTES + sum(array.nbytes for array in arrays)
-
-
-def _rows_of(described: Mapping[str, tuple[str, str]], arrays: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The arrays that have a row a window."""
-    return [arrays[name] for name, (_, axes) in described.items() if "n" in axes]
+    def taken_bytes(self) -> int:
+        """What the kept windows take in a bundle; arrays that scorers share are stored once."""
+        kept = self.kept()
+        arrays = [SpectrumBank.fit(self._spectra_db[kept]).levels_db]
+        for spec in self._growing:
+            measure = Scorer.fit(spec, self._features[spec.features], self._target, kept=kept).measure
+            for name in measure.growing():
+                own = measure.arrays()[name]
+                if not any(own.dtype == known.dtype and np.array_equal(own, known) for known in arrays):
+                    arrays.append(own)
+        return TAG_BYTES * len(kept) + sum(array.nbytes for array in arrays)

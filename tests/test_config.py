@@ -68,7 +68,9 @@ def test_the_environment_can_name_the_file(tmp_path: Path) -> None:
 def test_every_setting_can_come_from_the_environment(name: str) -> None:
     section, key = name.split(".")
     limits = fields_of(section)[key].metadata
-    value = {"text": "usb", "path": "/x", "whole": "8000", "number": "60", "names": "{mic0: usb}"}[limits["kind"]]
+    value = {"text": "usb", "path": "/x", "whole": "8000", "number": "60", "names": "{mic0: usb}", "size": "64KiB"}[
+        limits["kind"]
+    ]
     if "choices" in limits:
         value = limits["choices"][-1]
     if key in ("channel", "channels", "release_ratio"):
@@ -98,6 +100,9 @@ def test_every_setting_can_come_from_the_environment(name: str) -> None:
         ("audio:\n  aliases: usb\n", 2, "audio.aliases is 'usb'; give a map"),
         ("audio:\n  aliases: {mic0: 3}\n", 2, "audio.aliases is a map"),
         ("output:\n  format: xml\n", 2, "output.format is 'xml'; give auto, meter, json or events"),
+        ("model:\n  bank_budget: 64 K\n", "2", "model.bank_budget is '64 K'; give bytes, such as 65536 or 64KiB"),
+        ("model:\n  bank_budget: 0\n", "2", "model.bank_budget is 0"),
+        ("model:\n  bank_budget: true\n", "2", "model.bank_budget is true"),
         ("audio:\n  rate: 10\n", 2, "audio.rate is 10; give a whole number of at least 4000 and at most 768000"),
         ("audio:\n  rate: 8000\n  rate: 16000\n", 3, "'rate' is given twice in audio"),
         ("audio: 5\n", 1, "audio is not a map"),
@@ -187,3 +192,10 @@ def test_defaults_keep_to_their_own_limits_and_to_the_alarms_defaults() -> None:
 def test_the_nearest_word_is_named_however_far() -> None:
     assert nearest("bundel", ["bundle", "device"]) == "bundle"
     assert nearest("zzz", ["bundle"]) == "bundle"
+
+
+@pytest.mark.parametrize(("written", "expected"), [("64KiB", 65_536), ("1000", 1000), ("1.5 MB", 1_500_000)])
+def test_a_size_may_be_written_with_its_unit(tmp_path: Path, written: str, expected: int) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(f"model:\n  bank_budget: {written}\n")
+    assert load_config(path, environment={}).config.model.bank_budget == expected

@@ -6,13 +6,15 @@ import argparse
 import json
 import os
 import threading
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command, percentile
 from edge_asd.cli.progress import Once, Progress, note
 from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
+from edge_asd.formats import binary_size
 
 if TYPE_CHECKING:
     from edge_asd.audio.microphone import SourceEvent
@@ -36,6 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
         examples=(
             "edge-asd enroll --device mic0 --duration 10m --out fan.asd",
             "edge-asd enroll recordings/ more.flac --out fan.asd --percentile 99",
+            "edge-asd enroll a-whole-day/ --out fan.asd --bank-budget 64KiB",
         ),
     )
     parser.add_argument(
@@ -59,6 +62,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--live-percentile", type=percentile, metavar="P", help="the same of a stream's scores, in %% (99.9)"
     )
+    add_settings(parser, "model.bank_budget", "model.bank_method")
     parser.add_argument(
         "--keep-frames",
         action="store_true",
@@ -95,6 +99,9 @@ def run(args: argparse.Namespace) -> int:
         live_percentile=args.live_percentile or config.detector.percentile or DEFAULT_LIVE_PERCENTILE,
         smoothing_s=DEFAULT_SMOOTHING_S if smoothing_s is None else smoothing_s,
         keep_frames=args.keep_frames,
+        bank_budget_bytes=config.model.bank_budget,
+        bank_method=config.model.bank_method,
+        enrolled_s=time.time(),
     )
     if args.clips:
         heard = _take_clips(enrolment, args.clips, config)
@@ -136,9 +143,20 @@ def as_words(bundle: Bundle, path: Path) -> str:
     """What came out, for a person."""
     clip, live, heard = bundle.clip_calibration, bundle.live_calibrations[-1], bundle.enrolment
     return (
-        f"{path}: {heard['seconds']:.0f} s of normal sound, {heard['windows']} windows; threshold "
+        f"{path}: {heard['seconds']:.0f} s of normal sound, {heard['windows']} windows{_kept(heard)}; threshold "
         f"{live.threshold:.4f} live ({live.percentile:g} %, {live.method}), "
         f"{clip.threshold:.4f} for clips ({clip.percentile:g} %, {clip.method})"
+    )
+
+
+def _kept(heard: dict[str, Any]) -> str:
+    """What the bank's budget left of the windows, and what it cost."""
+    bank = heard.get("bank")
+    if not bank:
+        return ""
+    return (
+        f" ({bank['windows']} kept in {binary_size(bank['bytes'])}: normal sound is "
+        f"{bank['further_percent']:+.0f} % further from them)"
     )
 
 

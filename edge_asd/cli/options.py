@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge_asd.cli.parsing import Parser
+from edge_asd.cli.parsing import Parser, size_bytes
 from edge_asd.config import Flag, LoadedConfig, as_yaml, load_config
 
 
@@ -15,7 +16,7 @@ from edge_asd.config import Flag, LoadedConfig, as_yaml, load_config
 class _Option:
     flag: str
     metavar: str | None
-    type: type
+    type: Callable[[str], object]
     help: str
 
 
@@ -35,6 +36,15 @@ SETTINGS = {
     "model.precision": _Option("--precision", "KIND", str, "network to enrol with: int8 or fp32 (default int8)"),
     "model.runtime": _Option(
         "--runtime", "NAME", str, "library for the network: auto, onnxruntime, litert or tflite (default auto)"
+    ),
+    "model.bank_budget": _Option(
+        "--bank-budget",
+        "SIZE",
+        size_bytes,
+        "keep no more enrolled windows than fit, such as 64KiB (default: all)",
+    ),
+    "model.bank_method": _Option(
+        "--bank-method", "NAME", str, "how those to keep are chosen: k-centre or k-means (default k-centre)"
     ),
     "detector.step_s": _Option(
         "--step", "S", float, "seconds from one scored window to the next (default: the model's)"

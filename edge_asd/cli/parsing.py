@@ -11,6 +11,7 @@ from typing import Any, NoReturn, TypeAlias
 from edge_asd.budget import Budget
 from edge_asd.config.nearest import nearest
 from edge_asd.errors import DataError, UsageError
+from edge_asd.formats import bytes_meant
 
 HELP_COLUMNS = 100
 Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
@@ -71,18 +72,12 @@ def duration_s(text: str) -> float:
     return total
 
 
-_UNITS_BYTES = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-
-
 def size_bytes(text: str) -> int:
-    """Bytes meant by "65536", "64KiB", "1MB" or "1.5 MiB"; at least 1. Raises argparse.ArgumentTypeError."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", text.strip().lower())
-    if match is None or match[2] not in _UNITS_BYTES:
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write 65536, 64KiB, 100kB or 1MiB")
-    total = round(float(match[1]) * _UNITS_BYTES[match[2]])
-    if total < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no room at all; give 1 byte or more")
-    return total
+    """`edge_asd.formats.bytes_meant`, for a flag. Raises argparse.ArgumentTypeError."""
+    try:
+        return bytes_meant(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def percentile(text: str) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from edge_asd.budget import EXAMPLES, Budget
 from edge_asd.errors import ConfigError, DataError
+from edge_asd.formats import bytes_meant
 
 KINDS = {
     "text": "text",
@@ -15,6 +16,7 @@ KINDS = {
     "whole": "a whole number",
     "number": "a number",
     "names": "a map of names to device names",
+    "size": "bytes, such as 65536 or 64KiB",
     "budget": f"a false-alarm budget such as {EXAMPLES}",
 }
 
@@ -32,8 +34,11 @@ def checked(value: Any, limits: Mapping[str, Any], where: str) -> Any:
         "whole": isinstance(value, int) and not isinstance(value, bool),
         "number": isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value),
         "budget": isinstance(value, str) and _is_budget(value),
+        "size": isinstance(value, (int, str)) and not isinstance(value, bool) and _bytes(value) is not None,
         "names": isinstance(value, Mapping) and all(isinstance(x, str) and x for kv in value.items() for x in kv),
     }[kind]
+    if fits and kind == "size":
+        value = _bytes(value)
     if not fits or not _in_range(value, limits):
         hint = " (quote it to make it text)" if kind in ("text", "path") and not isinstance(value, str) else ""
         raise ConfigError(f"{where} is {_shown(value)}", remedy=f"give {_allowed(limits)}{hint}")
@@ -48,6 +53,14 @@ def _is_budget(text: str) -> bool:
     except DataError:
         return False
     return True
+
+
+def _bytes(value: int | str) -> int | None:
+    """The size meant, None where it is none."""
+    try:
+        return bytes_meant(str(value))
+    except ValueError:
+        return None
 
 
 def _in_range(value: Any, limits: Mapping[str, Any]) -> bool:

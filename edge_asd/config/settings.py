@@ -51,6 +51,10 @@ class ModelConfig:
     """Network to enrol with; a bundle carries its own."""
     runtime: str = setting("auto", kind="text", choices=("auto", "onnxruntime", "litert", "tflite"))
     """Library that runs the network; auto: the first of these that is installed and runs the network's format."""
+    bank_budget: int | None = setting(None, kind="size", optional=True)
+    """What the windows kept in a bundle may take, such as 64KiB, when enrolling; unset: all windows are kept."""
+    bank_method: str = setting("k-centre", kind="text", choices=("k-centre", "k-means"))
+    """How those to keep are chosen: k-centre (none is far from a kept one) or k-means (the usual ones are near)."""
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,7 @@ class Centres(Measure):
         "middle": ("float32", "f"),
         "scale": ("float32", "f"),
     }
+    GROWS: ClassVar[str] = "M"
     PARAMETERS: ClassVar[Mapping[str, tuple[float, float, float]]] = {"k": (16, 1, 1000)}
 
     metric: str
@@ -118,6 +119,7 @@ class SmoteKnn(Measure):
         "middle": ("float32", "f"),
         "scale": ("float32", "f"),
     }
+    GROWS: ClassVar[str] = "r"
     PARAMETERS: ClassVar[Mapping[str, tuple[float, float, float]]] = {"k": (5, 1, 1000), "share": (0.2, 0.0, 1.0)}
 
     metric: str

@@ -22,11 +22,13 @@ class Measure(ABC):
 
     ARRAYS: the fields that are arrays: name -> (dtype, axes). Axes are letters, "n" one row an enrolled window and "f"
         one number a feature; equal letters are equally long, and only a capital's may be 0.
+    GROWS: the axis that is longer the more windows are enrolled.
     PARAMETERS: what may be set in a scorer's specification: name -> (default, lowest, highest). A whole-number
         default takes whole numbers only. Fields of the same names are filled from it.
     """
 
     ARRAYS: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    GROWS: ClassVar[str] = "n"
     PARAMETERS: ClassVar[Mapping[str, tuple[float, float, float]]] = {}
 
     @classmethod
@@ -52,9 +54,9 @@ class Measure(ABC):
         return self._axes["f"]
 
     @classmethod
-    def keeps_windows(cls) -> bool:
-        """Whether it keeps single windows, and so grows with them."""
-        return any("n" in axes for _, axes in cls.ARRAYS.values())
+    def growing(cls) -> tuple[str, ...]:
+        """Names of the arrays that grow with the enrolment; none where it is described as a whole."""
+        return tuple(name for name, (_, axes) in cls.ARRAYS.items() if cls.GROWS in axes)
 
     @property
     def n_windows(self) -> int | None:

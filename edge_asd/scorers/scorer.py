@@ -37,9 +37,9 @@ class Scorer:
     ) -> Scorer:
         """From rows [n, f] of the spec's view, n >= 1; target: bool [n], rows of the target domain.
 
-        kept: rows that a measure of single windows is to keep (None: all); others describe all rows in any case.
+        kept: all that a measure is to know which grows with the enrolment (None: all rows); others describe all rows.
         """
-        if kept is not None and spec.measure_of.keeps_windows():
+        if kept is not None and spec.measure_of.growing():
             features, target = features[kept], None if target is None else target[kept]
         metric = spec.view_of.metric
         return cls(spec, spec.measure_of.fit(features, target, metric=metric, seed=seed, **spec.measure_parameters))
