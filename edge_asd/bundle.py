@@ -29,7 +29,7 @@ from edge_asd.explain.rhythm import loudness_shape
 from edge_asd.inference import AUTO, Embedder, load_embedder
 from edge_asd.kept_frames import KeptFrames
 from edge_asd.model_package import Model, check_member, check_schema, describe_member
-from edge_asd.normal import NormalSound
+from edge_asd.normal import Comparison, NormalSound
 from edge_asd.scorers import Scorer, ScorerSpec, features_of, parse_scorer
 from edge_asd.spectra import SpectrumBank
 from edge_asd.windows import clip_windows
@@ -105,6 +105,10 @@ class Bundle:
     def score_clip(self, frames: np.ndarray) -> ClipScore:
         """Score a clip's log-mel frames [n, n_mels]."""
         return self.score_distances(self.clip_distances(frames), len(frames))
+
+    def compare(self, windows: np.ndarray) -> Comparison:
+        """Hold log-mel windows [k, window_frames, n_mels] against normal sound."""
+        return self.normal.compare(windows, self._network)
 
     def clip_distances(self, frames: np.ndarray) -> np.ndarray:
         """Distances of the windows of a clip's log-mel frames [n, n_mels] from normal sound, float32 [k, scorers]."""

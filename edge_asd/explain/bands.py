@@ -23,6 +23,8 @@ ALIKE_SHARE = 0.6
 """... and where so many of them did, it was the level."""
 WIDE_SHARE = 0.12
 """A stretch of at least this share of all bands, over an octave or to an end of the spectrum, is broad."""
+UNEVEN_DB = 6.0
+"""Where a broad change is this much larger than its mean, that place is named."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def band_findings(difference: Difference, shift_db: float, told: np.ndarray) -> 
     shift_db: change of the level. told: bool [n_mels], bands that a tone explains.
     """
     change = _levelled(difference.change - shift_db, told)
-    return [_finding(difference, change, run) for run in _moved(difference, change)]
+    moved = np.abs(change) >= difference.needed()
+    return [_finding(difference, change, run) for run in runs_of(np.where(moved, np.sign(change), 0.0))]
 
 
 def _levelled(change: np.ndarray, told: np.ndarray) -> np.ndarray:
@@ -98,25 +101,33 @@ def _levelled(change: np.ndarray, told: np.ndarray) -> np.ndarray:
 
 
 def _finding(difference: Difference, change: np.ndarray, run: tuple[int, int]) -> Finding:
-    band, n_mels = _band(difference, change, run), len(change)
-    weight = abs(band.change_db) * (run[1] - run[0]) ** 0.5
-    # Where one band hands over to the next; `band` names the feet of the triangles.
+    # Where one band hands over to the next; the triangles reach further.
     middles = 0.5 * (difference.edges_hz[1:] + difference.edges_hz[:-1])
-    low_hz, high_hz = float(middles[run[0]]), float(middles[run[1]])
-    at_bottom, at_top = run[0] <= 1, run[1] >= n_mels - 2
-    wide = run[1] - run[0] >= WIDE_SHARE * n_mels and (at_bottom or at_top or high_hz >= 2.0 * low_hz)
+    at_bottom, at_top = run[0] <= 1, run[1] >= len(change) - 2
+    wide = run[1] - run[0] >= WIDE_SHARE * len(change) and (
+        at_bottom or at_top or middles[run[1]] >= 2.0 * middles[run[0]]
+    )
     if not wide:
-        verb = "rose" if band.change_db > 0 else "fell"
-        text = f"{hz_words(low_hz)} to {hz_words(high_hz)} {verb} by {abs(band.change_db):.0f} dB"
-        return Finding("band", text, weight, low_hz, high_hz, change_db=band.change_db)
-    noun = "rise" if band.change_db > 0 else "fall"
+        run = _peak(change, *run)
+    low_hz, high_hz = float(middles[run[0]]), float(middles[run[1]])
+    inside = change[run[0] : run[1]]
+    mean_db = float(inside.mean())
+    weight = abs(mean_db) * inside.size**0.5
+    if not wide:
+        verb = "rose" if mean_db > 0 else "fell"
+        text = f"{hz_words(low_hz)} to {hz_words(high_hz)} {verb} by {abs(mean_db):.0f} dB"
+        return Finding("band", text, weight, low_hz, high_hz, change_db=mean_db)
     where = f"from {hz_words(low_hz)} to {hz_words(high_hz)}"
     if at_top:
         where = "at all frequencies" if at_bottom else f"above {hz_words(low_hz)}"
     elif at_bottom:
         where = f"below {hz_words(high_hz)}"
-    text = f"broadband {noun} {where}, {db_words(band.change_db)}"
-    return Finding("broadband", text, weight, low_hz, high_hz, change_db=band.change_db)
+    text = f"broadband {'rise' if mean_db > 0 else 'fall'} {where}, {db_words(mean_db)}"
+    largest = int(np.abs(inside).argmax())
+    if abs(inside[largest]) >= abs(mean_db) + UNEVEN_DB:
+        at_hz = float(difference.edges_hz[run[0] + largest + 1])
+        text += f" (most near {hz_words(at_hz)}, {db_words(float(inside[largest]))})"
+    return Finding("broadband", text, weight, low_hz, high_hz, change_db=mean_db)
 
 
 def _band(difference: Difference, change: np.ndarray, run: tuple[int, int]) -> BandChange:

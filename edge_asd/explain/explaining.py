@@ -61,8 +61,8 @@ def _nothing_specific(difference: Difference) -> Finding:
     change, edges = difference.change, difference.edges_hz
     largest = int(np.abs(change).argmax())
     text = (
-        f"differs in timbre: no band left its normal range (largest difference {db_words(float(change[largest]))} "
-        f"near {hz_words(float(edges[largest + 1]))})"
+        "nothing specific: the timbre may differ, but no band left its normal range "
+        f"(largest difference {db_words(float(change[largest]))} near {hz_words(float(edges[largest + 1]))})"
     )
     place = (float(edges[largest]), float(edges[largest + 2]))
     return Finding("timbre", text, 0.0, *place, change_db=float(change[largest]))

@@ -23,6 +23,8 @@ MOVED_RATIO = 1.4
 """A tone that went and one that came are one that moved if they lie no further apart..."""
 MOVED_DB = 12.0
 """... and are about as strong."""
+MOVED_ALIKE = 0.03
+"""Tones whose ratios differ by no more moved together."""
 SERIES_AT_LEAST = 4
 SERIES_SHARE = 0.75
 SERIES_TOLERANCE = 0.1
@@ -120,27 +122,44 @@ def _place(difference: Difference, first: int, last: int) -> tuple[float, float]
 
 
 def _moved(difference: Difference, came: list[Peak], went: list[Peak]) -> tuple[list[Finding], list[Peak], list[Peak]]:
-    """A tone that went and one of like strength beside it are one that moved: the machine turns faster or slower."""
-    findings = []
-    came, went = list(came), list(went)
-    for old in list(went):
+    """A tone that went and one of like strength beside it are one that moved: the machine turns faster or slower.
+
+    Gives a finding for all that moved alike, and the tones left over.
+    """
+    pairs: list[tuple[Peak, Peak]] = []
+    for old in went:
         near = [
             new
             for new in came
-            if 1.0 / MOVED_RATIO <= new.hz / old.hz <= MOVED_RATIO and abs(new.level_db - old.level_db) <= MOVED_DB
+            if 1.0 / MOVED_RATIO <= new.hz / old.hz <= MOVED_RATIO
+            and abs(new.level_db - old.level_db) <= MOVED_DB
+            and all(new is not other for _, other in pairs)
         ]
         if near:
-            new = min(near, key=lambda peak: abs(np.log(peak.hz / old.hz)))
-            came.remove(new)
-            went.remove(old)
-            share = 100.0 * (new.hz / old.hz - 1.0)
-            text = f"tone moved from {hz_words(old.hz)} to {hz_words(new.hz)} ({share:+.0f} %)"
-            weight = max(new.change_db, old.change_db) * (2.0 * LOBE) ** 0.5
-            place = _place(difference, min(old.band, new.band), max(old.band, new.band))
-            findings.append(
-                Finding("tone_moved", text, weight, *place, frequency_hz=new.hz, change_db=new.level_db - old.level_db)
-            )
-    return findings, came, went
+            pairs.append((old, min(near, key=lambda peak: abs(np.log(peak.hz / old.hz)))))
+    findings = []
+    left = list(pairs)
+    while left:
+        ratio = left[0][1].hz / left[0][0].hz
+        alike = [pair for pair in left if abs(pair[1].hz / pair[0].hz / ratio - 1.0) <= MOVED_ALIKE]
+        left = [pair for pair in left if pair not in alike]
+        findings.append(_moved_finding(difference, alike))
+    moved = [peak for pair in pairs for peak in pair]
+    return findings, [peak for peak in came if peak not in moved], [peak for peak in went if peak not in moved]
+
+
+def _moved_finding(difference: Difference, pairs: list[tuple[Peak, Peak]]) -> Finding:
+    """Pairs (old, new) with one ratio, the strongest first."""
+    old, new = pairs[0]
+    more = f" and {len(pairs) - 1} more alike" if len(pairs) > 1 else ""
+    share = f"{100.0 * (new.hz / old.hz - 1.0):+.0f} %"
+    text = f"tone moved from {hz_words(old.hz)} to {hz_words(new.hz)} ({share}){more}"
+    if len(pairs) > 1:
+        text += f": it runs {'faster' if new.hz > old.hz else 'slower'}"
+    bands = [peak.band for pair in pairs for peak in pair]
+    weight = sum(max(new.change_db, old.change_db) ** 2 * 2.0 * LOBE for old, new in pairs) ** 0.5
+    place = _place(difference, min(bands), max(bands))
+    return Finding("tone_moved", text, weight, *place, frequency_hz=new.hz, change_db=new.level_db - old.level_db)
 
 
 def _series(difference: Difference, peaks: list[Peak]) -> tuple[list[Finding], list[Peak]]:

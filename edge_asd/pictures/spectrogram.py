@@ -21,6 +21,8 @@ BAR_GAP_PX, BAR_PX = 14, 12
 RANGE_DB = 80.0
 """Quieter than this under the loudest is all the darkest colour."""
 LEAST_RANGE_DB = 20.0
+SHORT_SHARE = 4
+"""A label is short where its box is this many times as wide."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +147,21 @@ def _widened(edges: np.ndarray, first: int, last: int, least: int = 8) -> tuple[
 
 
 def _free_spot(area: Area, box: Area, width: int, height: int, taken: Sequence[Area]) -> Area:
-    """Room for a label: above the box, under it, inside it, or further down, the first that covers no other label."""
+    """Room for a label, the first that covers no other label.
+
+    A short label goes into its box or left of it, a long one above it, under it or into it; else further down.
+    """
     left = min(max(box.left, area.left), area.right - width)
-    tops = [box.top - height - 1, box.bottom + 1, box.top + 2, *range(area.top, area.bottom - height, height)]
-    spots = [Area(left, top, left + width, top + height) for top in tops if area.top <= top <= area.bottom - height]
+    corners = [(left, box.top - height - 1), (left, box.bottom + 1), (left, box.top + 2)]
+    if SHORT_SHARE * width <= box.width:
+        inside = [(left, box.top)] if box.height >= height + 2 else []
+        corners = [*inside, (box.left - width, (box.top + box.bottom - height) // 2), *corners]
+    corners += [(left, top) for top in range(area.top, area.bottom - height, height)]
+    spots = [
+        Area(x, y, x + width, y + height)
+        for x, y in corners
+        if area.left <= x <= area.right - width and area.top <= y <= area.bottom - height
+    ]
     return next((spot for spot in spots if not any(_overlap(spot, other) for other in taken)), spots[0])
 
 
