@@ -31,8 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "no sound is scored any more, and a microphone that is not there is waited for.\n\n"
         "`install` copies the bundle to /etc/edge-asd, writes the config there (one that exists is kept), the unit, "
         "and for a USB microphone a udev rule that names its card; then it starts the service and waits for the first "
-        "score. Run again, it upgrades in place. `uninstall` keeps config and events unless --purge is given. `logs` "
-        "takes journalctl's own flags.",
+        "score. Run again, it upgrades in place. `uninstall` keeps config and events unless --purge is given.",
         examples=(
             "edge-asd service status",
             "sudo edge-asd service install --bundle fan.asd --device mic0",
@@ -58,8 +57,10 @@ def add_parser(subparsers: Subparsers) -> None:
             "--root", type=Path, metavar="DIR", help="of a system that is not running: only write files"
         )
     actions.add_parser("status", help="what systemd and the service itself say")
-    logs = actions.add_parser("logs", help="the journal of the service", add_help=False)
-    logs.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="flags of journalctl")
+    logs = actions.add_parser("logs", help="the journal of the service")
+    logs.add_argument("--since", metavar="TIME", help="as journalctl takes it: -1h, today, 2026-01-31 12:00")
+    logs.add_argument("--lines", type=int, metavar="N", help="only the last N lines")
+    logs.add_argument("--follow", action="store_true", help="go on with new lines until Ctrl-C")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -141,7 +142,11 @@ def _status(args: argparse.Namespace) -> int:
 
 def _logs(args: argparse.Namespace) -> int:
     _systemd("journalctl")
-    return subprocess.run(["journalctl", "--unit=edge-asd", *args.rest], check=False).returncode
+    command = ["journalctl", "--unit=edge-asd", "--no-pager"]
+    command += [f"--since={args.since}"] if args.since else []
+    command += [f"--lines={args.lines}"] if args.lines is not None else []
+    command += ["--follow"] if args.follow else []
+    return subprocess.run(command, check=False).returncode
 
 
 def _root(args: argparse.Namespace) -> Path:

@@ -26,10 +26,11 @@ def service_sinks(
     disk: bytes free and used where events are kept.
     """
     sinks: list[Sink] = []
-    notifier = Notifier.from_environment(environment)
-    if notifier is not None:
-        sinks.append(ServiceSink(notifier, machines))
     if environment.get(DIRECTORY_VARIABLE):
         path = status_path(environment)
         sinks.append(StatusSink(path, machines, clock=clock, monotonic=time.monotonic, disk=disk))
+    # After the file, so that whoever waited for "ready" finds it.
+    notifier = Notifier.from_environment(environment)
+    if notifier is not None:
+        sinks.append(ServiceSink(notifier, machines))
     return sinks

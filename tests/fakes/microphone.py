@@ -43,13 +43,19 @@ def build_plugin(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class FakeMicrophones:
-    """Three microphones: mic16 (16 kHz, S16, mono), mic48 (48 kHz, S32, stereo), spare (16 kHz, S16, mono)."""
+    """Three microphones: mic16 (16 kHz, S16, mono), mic48 (48 kHz, S32, stereo), spare (16 kHz, S16, mono).
+
+    folder: of the control files, as the process that uses them sees it. plugin: what `build_plugin` made, likewise.
+    on_disk: the folder as this process sees it, where that is another path.
+    """
 
     folder: Path
     plugin: Path
+    on_disk: Path | None = None
 
     def environment(self) -> dict[str, str]:
         """What a process needs to see them and no other; all of them run."""
+        here = self.on_disk or self.folder
         lines = [f'pcm_type.fakemic {{ lib "{self.plugin}" }}']
         for name, rate_hz, channels, pcm_format in (
             ("mic16", 16000, 1, "S16_LE"),
@@ -57,13 +63,13 @@ class FakeMicrophones:
             ("spare", 16000, 1, "S16_LE"),
         ):
             control = self.folder / name
-            control.write_text("run")
+            (here / name).write_text("run")
             lines.append(
                 f'pcm.{name} {{ type fakemic control "{control}" rate {rate_hz} channels {channels} '
                 f"format {pcm_format} hint {{ show on }} }}"
             )
         config = self.folder / "asound.conf"
-        config.write_text("\n".join(lines) + "\n")
+        (here / "asound.conf").write_text("\n".join(lines) + "\n")
         return {**os.environ, "ALSA_CONFIG_PATH": f"{SYSTEM_CONFIG}:{config}", "FAKE_MICROPHONES": str(self.folder)}
 
     def run(self, scenario: str) -> dict[str, Any]:

@@ -1,0 +1,162 @@
+"""The service under a real systemd, booted in a container made of this very system: an overlay, no image needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge_asd.bundle import Bundle, save_bundle
+from tests.fakes.microphone import FakeMicrophones, build_plugin
+
+REPOSITORY = Path(__file__).parents[2]
+BOOT_LIMIT_S = 200
+UNITS = {
+    "edge-test.target": "[Unit]\nRequires=basic.target dbus.service edge-test.service\nAfter=basic.target\n",
+    "edge-test.service": """\
+[Unit]
+After=basic.target dbus.service
+[Service]
+Type=oneshot
+TimeoutStartSec=150
+StandardOutput=file:/edge/driver.txt
+StandardError=inherit
+ExecStart={python} {inside} {program} /edge {repository}
+ExecStopPost=/bin/systemctl poweroff --force
+""",
+}
+
+pytestmark = [
+    pytest.mark.xdist_group("systemd"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="booting a container needs root"),
+    pytest.mark.skipif(
+        shutil.which("systemd-nspawn") is None, reason="needs systemd-nspawn: apt install systemd-container"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Iterator[dict[str, Any]]:
+    """Boot, run every step of `inside.py`, power off; what it saw."""
+    folder = tmp_path_factory.mktemp("systemd")
+    shared, overlay = folder / "edge", folder / "overlay"
+    shared.mkdir()
+    overlay.mkdir()
+    build_plugin(shared)
+    FakeMicrophones(Path("/edge"), Path("/edge/libfakemic.so"), on_disk=shared).environment()
+    save_bundle(tiny_bundle, shared / "fan.asd")
+    for path in (shared, *shared.iterdir()):
+        path.chmod(0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "edge-asd-test", str(overlay)], check=True)
+    try:
+        root = _overlaid(overlay)
+        # Python itself may be root's own here, and the service runs as nobody in particular.
+        for folder_above in reversed(Path(sys.base_prefix).resolve().parents):
+            (root / folder_above.relative_to("/")).chmod(0o755)
+        for name, text in UNITS.items():
+            filled = text.format(
+                python=sys.executable,
+                inside=REPOSITORY / "tests/service/inside.py",
+                program=Path(sys.executable).with_name("edge-asd"),
+                repository=REPOSITORY,
+            )
+            (root / "etc/systemd/system" / name).write_text(filled)
+        _boot(root, shared, folder / "console.txt")
+        yield json.loads((shared / "results.json").read_text())
+    finally:
+        subprocess.run(["umount", str(overlay / "root")], check=False, capture_output=True)
+        subprocess.run(["umount", str(overlay)], check=False, capture_output=True)
+
+
+def _overlaid(overlay: Path) -> Path:
+    upper, work, root = overlay / "upper", overlay / "work", overlay / "root"
+    for path in (upper, work, root):
+        path.mkdir()
+    options = f"lowerdir=/,upperdir={upper},workdir={work}"
+    done = subprocess.run(
+        ["mount", "-t", "overlay", "overlay", "-o", options, str(root)], capture_output=True, text=True
+    )
+    if done.returncode:
+        pytest.skip(f"an overlay of / cannot be mounted here: {done.stderr.strip()}")
+    return root
+
+
+def _boot(root: Path, shared: Path, console: Path) -> None:
+    # nspawn wants its own directory below /run in memory, which not every machine's /run is.
+    command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
+    command += ["systemd-nspawn", f"--directory={root}", "--register=no", "--keep-unit", "--private-network"]
+    command += ["--link-journal=no", f"--bind={shared}:/edge", f"--bind-ro={REPOSITORY}"]
+    command += ["--boot", "--", "--unit=edge-test.target"]
+    with console.open("wb") as out:
+        try:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=BOOT_LIMIT_S
+            )
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"the container did not power off: {console.read_text(errors='replace')[-2000:]}")
+    if done.returncode:
+        pytest.skip(f"no container boots here: {' '.join(console.read_text(errors='replace').split())[-200:]}")
+
+
+def test_it_is_ready_after_the_first_score(results: dict[str, Any]) -> None:
+    seen = results["first_start"]
+    assert seen["code"] == 0, seen
+    assert (seen["ActiveState"], seen["NRestarts"]) == ("active", "0")
+    assert seen["StatusText"].startswith("fan: score ")
+
+
+def test_a_closed_unit_still_hears_as_an_unprivileged_user(results: dict[str, Any]) -> None:
+    assert results["scores_keep_coming"] == {"came": True, "dynamic": "yes", "root": False}
+
+
+def test_status_is_read_by_the_command(results: dict[str, Any]) -> None:
+    seen = results["command_status"]
+    assert (seen["code"], seen["state"], seen["logs"]) == (0, "listening", 0)
+    assert "ActiveState=active" in seen["service"] and "fan: listening" in seen["service"]
+
+
+@pytest.mark.parametrize(("step", "restarts"), [("killed", "1"), ("hung", "2")])
+def test_a_killed_and_a_hung_process_are_started_again(results: dict[str, Any], step: str, restarts: str) -> None:
+    assert results[step] == {"back": True, "ActiveState": "active", "NRestarts": restarts}
+
+
+def test_a_stalled_microphone_is_waited_for_by_the_same_process(results: dict[str, Any]) -> None:
+    expected = {"waiting": True, "status_code": 69, "back": True, "same_process": True}
+    assert results["stalled_microphone"] == expected
+
+
+def test_booted_without_a_card_it_is_ready_and_waits(results: dict[str, Any]) -> None:
+    seen = results["no_card_at_boot"]
+    assert (seen["code"], seen["ActiveState"], seen["state"]) == (0, "active", "waiting"), seen
+    assert seen["StatusText"].startswith("fan: waiting")
+    assert seen["back"]
+
+
+def test_installing_again_upgrades_in_place(results: dict[str, Any]) -> None:
+    seen = results["upgraded"]
+    assert (seen["code"], seen["ActiveState"], seen["new_process"], seen["kept"]) == (0, "active", True, True), seen
+
+
+def test_a_wrong_config_is_not_started_again_and_again(results: dict[str, Any]) -> None:
+    seen = results["wrong_config"]
+    assert (seen["ActiveState"], seen["ExecMainStatus"], seen["NRestarts"]) == ("failed", "78", "0"), seen
+    assert "modle" in seen["journal"] and "model" in seen["journal"]
+    assert seen["start"] == 0
+
+
+def test_it_stops_in_order(results: dict[str, Any]) -> None:
+    seen = results["stopped"]
+    assert (seen["ActiveState"], seen["Result"], seen["ExecMainStatus"]) == ("inactive", "success", "0"), seen
+    assert "fan: Stopped" in seen["journal"]
+    assert not seen["status_file"]
+
+
+def test_it_leaves(results: dict[str, Any]) -> None:
+    assert results["uninstalled"] == {"code": 0, "unit": False}
