@@ -28,12 +28,12 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	  echo "python3 cannot make a virtual environment: apt install python3-venv" >&2; exit 69; }
 
-$(VENV)/.device-installed: setup.cfg constraints.txt | $(BIN)/python
+$(VENV)/.device-installed: setup.cfg setup.py constraints.txt $(wildcard edge_asd/native/*.c) | $(BIN)/python
 	@echo "Setting up .venv with the device packages (numpy, onnxruntime, ...)" >&2
 	$(PIP) -e .
 	@touch $@
 
-$(VENV)/.test-installed: setup.cfg constraints.txt | $(BIN)/python
+$(VENV)/.test-installed: setup.cfg setup.py constraints.txt $(wildcard edge_asd/native/*.c) | $(BIN)/python
 	@echo "Setting up .venv with the device packages and those of the tests (torch, librosa, ...)" >&2
 	$(PIP) -e ".[test]"
 	@touch $@ $(VENV)/.device-installed

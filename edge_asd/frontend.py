@@ -1,6 +1,7 @@
 """The streaming log-mel front end, the only one there is: files, training and the live stream all use it.
 
-Every hop is computed once, and the numbers are bit for bit the same however the samples are cut.
+Every hop is computed once, and the numbers are bit for bit the same however the samples are cut. The inner loop is
+computed by the C kernel of `edge_asd.native` where it was built, else by numpy: at most 1e-4 dB apart.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ import functools
 import numpy as np
 
 from edge_asd.contract import LogMelSpec
+from edge_asd.errors import UnavailableError
+from edge_asd.native import library
+from edge_asd.native.logmel import NativeKernel, can_compute
 
 FRAMES_PER_PASS = 64
 """Frames computed at a time: enough to spread numpy's call overhead, few enough to stay in the cache."""
@@ -23,15 +27,23 @@ class LogMel:
     spec: the model's front end.
     padded: put half a window of zeros before the first sample and (at `flush`) after the last, so that frame i is
         centred on sample i * hop and 10 s give 313 frames. Files and training pad; a live stream does not.
+    kernel: "native", "numpy", "auto" (native where it is built and knows the transform's length), or None: what the
+        environment variable EDGE_ASD_KERNEL says, "auto" without it.
+
+    Raises UnavailableError for "native" where that cannot be, ConfigError for another word in the variable.
     """
 
-    def __init__(self, spec: LogMelSpec, *, padded: bool) -> None:
+    def __init__(self, spec: LogMelSpec, *, padded: bool, kernel: str | None = None) -> None:
         self.spec = spec
         self._padded = padded
-        self._window = hann_periodic(spec.n_fft)
-        self._bank = _MelBank(spec)
+        self._kernel = _kernel(spec, kernel or library.chosen())
         self._pending = np.empty(0, np.float32)
         self.reset()
+
+    @property
+    def kernel(self) -> str:
+        """What computes the frames: "native" or "numpy"."""
+        return self._kernel.name
 
     def reset(self) -> None:
         """Forget all samples: the next one begins a stream."""
@@ -42,12 +54,10 @@ class LogMel:
         spec = self.spec
         self._pending = np.concatenate((self._pending, np.asarray(samples, np.float32)))
         n_frames = max(0, (self._pending.size - spec.n_fft) // spec.hop_samples + 1)
-        frames = np.empty((n_frames, spec.n_mels), np.float32)
-        if n_frames:
-            hops = np.lib.stride_tricks.sliding_window_view(self._pending, spec.n_fft)[:: spec.hop_samples]
-            for start in range(0, n_frames, FRAMES_PER_PASS):
-                frames[start : start + FRAMES_PER_PASS] = self._frames(hops[start : start + FRAMES_PER_PASS])
-            self._pending = self._pending[n_frames * spec.hop_samples :].copy()
+        if not n_frames:
+            return np.empty((0, spec.n_mels), np.float32)
+        frames = self._kernel.frames(self._pending, n_frames)
+        self._pending = self._pending[n_frames * spec.hop_samples :].copy()
         return frames
 
     def flush(self) -> np.ndarray:
@@ -56,17 +66,51 @@ class LogMel:
         self.reset()
         return frames
 
-    def _frames(self, hops: np.ndarray) -> np.ndarray:
+
+def _kernel(spec: LogMelSpec, choice: str) -> NativeKernel | _NumpyKernel:
+    if choice == "native" and not can_compute(spec):
+        raise UnavailableError(
+            f"the native log-mel kernel transforms powers of two, not {spec.n_fft} samples",
+            remedy=f"set {library.CHOICE_VARIABLE}=auto",
+        )
+    functions = library.required() if choice == "native" else None
+    if choice == "auto" and can_compute(spec):
+        functions = library.load().functions
+    if functions is None:
+        return _NumpyKernel(spec)
+    return NativeKernel(functions, spec, hann_periodic(spec.n_fft), mel_weights(spec))
+
+
+class _NumpyKernel:
+    """Frames of one stream, computed by numpy."""
+
+    name = "numpy"
+
+    def __init__(self, spec: LogMelSpec) -> None:
+        self._spec = spec
+        self._window = hann_periodic(spec.n_fft)
+        self._bank = _MelBank(spec)
+
+    def frames(self, samples: np.ndarray, n_frames: int) -> np.ndarray:
+        """Float32 samples that hold at least `n_frames` frames -> float32 [n_frames, n_mels] in dB."""
+        spec = self._spec
+        hops = np.lib.stride_tricks.sliding_window_view(samples, spec.n_fft)[:: spec.hop_samples]
+        frames = np.empty((n_frames, spec.n_mels), np.float32)
+        for start in range(0, n_frames, FRAMES_PER_PASS):
+            frames[start : start + FRAMES_PER_PASS] = self._some(hops[start : start + FRAMES_PER_PASS])
+        return frames
+
+    def _some(self, hops: np.ndarray) -> np.ndarray:
         """[k, n_fft] samples -> [k, n_mels] dB."""
         spectrum = np.fft.rfft(hops * self._window)
         power = np.square(spectrum.real)
         power += np.square(spectrum.imag)
-        if self.spec.power == 1.0:
+        if self._spec.power == 1.0:
             np.sqrt(power, out=power)
         # numpy 1.x transforms in float64; the contract is float32.
         mel = self._bank.apply(power.astype(np.float32, copy=False))
-        decibel_factor = np.float32(20.0 / self.spec.power)
-        floor = np.float32(10.0 ** (self.spec.floor_db / float(decibel_factor)))
+        decibel_factor = np.float32(20.0 / self._spec.power)
+        floor = np.float32(10.0 ** (self._spec.floor_db / float(decibel_factor)))
         np.maximum(mel, floor, out=mel)
         np.log10(mel, out=mel)
         mel *= decibel_factor

@@ -5,6 +5,7 @@
 set -eu
 
 wanted="libportaudio2 libasound2-dev gcc libc6-dev qemu-user systemd systemd-container"
+wanted="$wanted gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 command -v dpkg-query >/dev/null 2>&1 || { echo "not a Debian system: tests of microphones and of emulated boards may be skipped" >&2; exit 0; }
 missing=""
 for package in $wanted; do

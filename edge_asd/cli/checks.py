@@ -48,7 +48,7 @@ def examine(root: Path = Path("/")) -> list[Finding]:
     findings += [package(module, name, importlib.import_module) for module, name in PACKAGES.items()]
     findings.append(runtimes(importlib.import_module))
     if not any(finding.state == "fail" for finding in findings):
-        findings.append(model())
+        findings += [model(), kernel()]
     findings += [portaudio(), cards(root), disk(Path.cwd())]
     return findings
 
@@ -118,6 +118,25 @@ def model(package: Path | None = None) -> Finding:
         return Finding("model", "fail", str(error), f"{_pip()} install --force-reinstall edge-asd")
     sizes = ", ".join(f"{n.network_format} {n.precision} {len(n.network) / 1e6:.1f} MB" for n in networks)
     return Finding("model", "ok", f"{contract.name} {contract.version}, {sizes}")
+
+
+def kernel() -> Finding:
+    """What computes the log-mel frames. Numpy does it as well, only slower: never a fault."""
+    from edge_asd.native import library
+
+    name = "log-mel kernel"
+    try:
+        choice = library.chosen()
+    except EdgeAsdError as error:
+        return Finding(name, "fail", error.message, f"unset {library.CHOICE_VARIABLE}")
+    found = library.load()
+    if choice == "native" and found.functions is None:
+        return Finding(name, "fail", f"native asked for, but {found.detail}", f"unset {library.CHOICE_VARIABLE}")
+    if choice == "numpy":
+        return Finding(name, "ok", f"numpy ({library.CHOICE_VARIABLE}=numpy)")
+    if found.functions is None:
+        return Finding(name, "ok", f"numpy (native kernel: {found.detail})")
+    return Finding(name, "ok", f"native ({found.detail})")
 
 
 def portaudio(load: Callable[[], Any] | None = None) -> Finding:

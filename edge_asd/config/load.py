@@ -15,7 +15,7 @@ from edge_asd.errors import ConfigError, MissingInputError, StorageError, UsageE
 PREFIX = "EDGE_ASD_"
 FILE_VARIABLE = "EDGE_ASD_CONFIG"
 """Names the config file when no `--config` does."""
-OTHER_VARIABLES = (FILE_VARIABLE, "EDGE_ASD_DEBUG")
+OTHER_VARIABLES = (FILE_VARIABLE, "EDGE_ASD_DEBUG", "EDGE_ASD_KERNEL")
 """Variables that are ours and no setting."""
 MAX_FILE_BYTES = 1_000_000
 
