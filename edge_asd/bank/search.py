@@ -8,6 +8,7 @@ be the nearest is compared again in float32 and the answer is the exact one.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from typing import Any, Protocol
 
@@ -121,8 +122,11 @@ class Int8Search:
         digit_weights = np.array([[1.0, 1.0 / _BASE]], np.float32)
         graph = search_graph(np.ascontiguousarray(vectors.T), self._inverse, digit_weights, _ZERO_POINT)
         self._session: Any = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        del graph
+        _give_back(self._session)
         self._query = np.full((2, size), _ZERO_POINT, np.uint8)
         self._similarity = np.empty(n, np.float32)
+        self._near = np.empty(n, bool)
         # Each coordinate is off by at most half a low digit, so a similarity by at most sqrt(d) times that.
         self._margin = float(np.sqrt(size) / _BASE)
         # Bound once: handing arrays over and allocating the result cost more than a small product itself.
@@ -139,6 +143,11 @@ class Int8Search:
             distance[row], index[row] = self._nearest(embedding)
         return distance, index
 
+    def similarities(self) -> np.ndarray:
+        """The products with the last query, float32 [n], before anything is compared again; for measuring."""
+        self._session.run_with_iobinding(self._binding)
+        return self._similarity
+
     def _nearest(self, embedding: np.ndarray) -> tuple[float, int]:
         peak = float(np.abs(embedding).max())
         if not _TINY <= peak < np.inf:
@@ -152,9 +161,20 @@ class Int8Search:
         with self._lock:
             self._query[0] = high
             self._query[1] = low  # cut to whole numbers: rounded, by the half in the zero point
-            self._session.run_with_iobinding(self._binding)
-            similarity = self._similarity
-            could_be = (similarity >= similarity.max() - (self._margin + 2.0 * _FLOAT_ERROR * length)).nonzero()[0]
+            similarity = self.similarities()
+            least = similarity.max() - np.float32(self._margin + 2.0 * _FLOAT_ERROR * length)
+            could_be = np.greater_equal(similarity, least, out=self._near).nonzero()[0]
         exact = (self._vectors[could_be] @ query) * self._inverse[could_be]
         best = int(exact.argmax())
         return 1.0 - float(exact[best]) / length, int(could_be[best])
+
+
+def _give_back(session: Any) -> None:
+    """Free what building a session leaves behind: three times the bank, though only its packed copy is used.
+
+    onnxruntime's Python class holds on to the model's bytes, and glibc keeps freed blocks of this size to itself.
+    """
+    vars(session).pop("_model_bytes", None)
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +80,27 @@ def test_a_clip_named_twice_counts_once_and_a_chosen_channel_is_said_once(steady
     assert "1 clips were named twice" in said
     assert said.count("listening to channel 0") == 1
     assert load_bundle(out).enrolment["seconds"] == pytest.approx(24.0, abs=0.1)
+
+
+def test_a_budget_for_the_bank_is_kept_and_its_cost_is_said(steady_sound, tmp_path, capsys) -> None:
+    soundfile.write(tmp_path / "a.wav", steady_sound(90.0), RATE_HZ)
+    arguments = ["enroll", str(tmp_path / "a.wav"), "--bank-budget", "16KiB", "--bank-method", "k-means"]
+    assert main([*arguments, "--out", str(tmp_path / "a.asd")]) == 0
+    said = capsys.readouterr().out
+    bundle = load_bundle(tmp_path / "a.asd")
+    bank = bundle.enrolment["bank"]
+    assert bank["method"] == "k-means" and bank["bytes"] <= 16_384
+    assert f"({bank['windows']} kept in {bank['bytes'] / 1024:.1f} KiB: normal sound is +" in said
+    assert bundle.normal.tags.enrolled_s.min() > 1_700_000_000
+    assert main([*arguments, "--out", str(tmp_path / "b.asd"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bank"] == bank
+
+
+@pytest.mark.parametrize(("size", "code", "words"), [("64", 65, "one window takes 649"), ("64 K", 2, "is no size")])
+def test_a_budget_that_holds_nothing_is_refused(
+    steady_sound, tmp_path, capsys, size: str, code: int, words: str
+) -> None:
+    soundfile.write(tmp_path / "a.wav", steady_sound(12.0), RATE_HZ)
+    assert main(["enroll", str(tmp_path / "a.wav"), "--bank-budget", size, "--out", str(tmp_path / "a.asd")]) == code
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "a.asd").exists()
