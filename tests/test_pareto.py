@@ -31,11 +31,11 @@ def test_a_tail_that_ends_is_taken_for_an_exponential_one() -> None:
 
 
 def test_few_excesses_hardly_show_a_shape_and_dependent_ones_less() -> None:
-    heavy = excesses(0.3, 1.0, 400, seed=3)
+    heavy = excesses(0.4, 1.0, 400, seed=3)
     many, dependent = fit_pareto(heavy)[0], fit_pareto(heavy, n_independent=20)[0]
-    assert 0.0 < dependent < many < MOST_SHAPE
-    alone = (many * (400 + 20) - 0.1 * 20) / 400
-    assert dependent == pytest.approx(0.5 * alone + 0.5 * 0.1)
+    assert 0.2 < dependent < many < MOST_SHAPE
+    alone = (many * (400 + 60) - 0.2 * 60) / 400
+    assert dependent == pytest.approx(0.25 * alone + 0.75 * 0.2)
 
 
 def test_the_shape_never_leaves_what_can_be_extrapolated() -> None:
