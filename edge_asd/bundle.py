@@ -20,10 +20,12 @@ import numpy as np
 from edge_asd.aggregation import Aggregation
 from edge_asd.atomic import write_atomically
 from edge_asd.bank import WindowTags
-from edge_asd.calibration import Calibration, EnrolmentScores, fit_stream
+from edge_asd.budget import Budget
+from edge_asd.calibration import Calibration, recalibrated
 from edge_asd.clips import ClipScore, score_distances
 from edge_asd.contract import ModelContract
 from edge_asd.detector import Detector, LiveScorer
+from edge_asd.enrolment_scores import EnrolmentScores
 from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
 from edge_asd.explain.rhythm import loudness_shape
 from edge_asd.inference import AUTO, Embedder, load_embedder
@@ -91,15 +93,28 @@ class Bundle:
         """The embedder where a scorer needs it: statistics alone start no runtime."""
         return self.embedder if self.normal.uses_network else None
 
-    def detector(self, *, smoothing_s: float | None = None, percentile: float | None = None) -> Detector:
+    def detector(
+        self,
+        *,
+        smoothing_s: float | None = None,
+        percentile: float | None = None,
+        false_alarms: Budget | None = None,
+        confirm_s: float | None = None,
+    ) -> Detector:
         """A detector for one stream.
 
-        smoothing_s, percentile: other than the bundle was calibrated for; the live threshold is then fitted anew.
+        smoothing_s, percentile, false_alarms (one of both), confirm_s: other than the bundle was calibrated for; the
+        live thresholds are then fitted anew.
         """
-        calibrations = self.live_calibrations
-        if smoothing_s is not None or percentile is not None:
-            n_windows = len(calibrations) if smoothing_s is None else self.contract.windows_in(smoothing_s)
-            calibrations = fit_stream(self.enrolment_scores, n_windows, percentile or calibrations[0].percentile)
+        calibrations = recalibrated(
+            self.live_calibrations,
+            self.enrolment_scores,
+            self.contract,
+            smoothing_s=smoothing_s,
+            percentile=percentile,
+            budget=false_alarms,
+            confirm_s=confirm_s,
+        )
         return Detector(self.contract, self.normal, calibrations, self.aggregation, self._network)
 
     def score_clip(self, frames: np.ndarray) -> ClipScore:
@@ -280,6 +295,7 @@ def _parts(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
         "enrolment_scores": {
             "distances": bundle.enrolment_scores.distances,
             "pieces": bundle.enrolment_scores.pieces,
+            "runs": bundle.enrolment_scores.runs,
         },
         **({} if bundle.frames is None else {"frames": bundle.frames.arrays()}),
     }

@@ -22,9 +22,9 @@ LOG_MEL_SUFFIX = ".npy"
 
 @dataclass(frozen=True)
 class ClipScore:
-    """One clip's score. Higher = more anomalous.
+    """One clip's score, 0 to 100 with the threshold at 50 (`edge_asd.scale`). Higher = more anomalous.
 
-    score: rarity of the distances of the clip's windows from normal sound, aggregated.
+    score: of the distances of the clip's windows from normal sound, aggregated.
     max_score: of the worst window alone, on the same scale.
     peak_time_s: where that window's middle lies, seconds from the clip's start.
     n_windows: windows scored.
@@ -77,11 +77,11 @@ def score_distances(
     calibration: fitted on clips whose windows were aggregated the same way.
     """
     starts = window_starts(n_frames, contract)
-    window_scores = calibration.fusion.score(distances)
+    window_scores = calibration.score(distances)
     worst = int(window_scores.argmax())
     middle_frame = starts[worst] + min(contract.window_frames, n_frames) / 2
     return ClipScore(
-        score=float(calibration.fusion.score(aggregation.over(distances)[None])[0]),
+        score=float(calibration.score(aggregation.over(distances)[None])[0]),
         max_score=float(window_scores[worst]),
         peak_time_s=float(middle_frame) * contract.features.hop_samples / contract.features.rate_hz,
         n_windows=len(distances),

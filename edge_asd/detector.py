@@ -16,6 +16,7 @@ from edge_asd.explain import Explanation
 from edge_asd.frontend import LogMel
 from edge_asd.inference import Embedder
 from edge_asd.normal import NormalSound
+from edge_asd.scale import SHOWN_THRESHOLD
 from edge_asd.windows import WindowAssembler
 
 
@@ -25,9 +26,9 @@ class WindowScore:
 
     start_position, end_position: first sample and one past the last, at the model's rate.
     time: when the window ended, seconds since the Unix epoch (UTC).
-    score: rarity of the last windows' aggregated distances (the detector's smoothing), compared with `threshold`.
-    window_score: rarity of this window alone, among single normal windows.
-    threshold, anomalous: the live threshold for as many windows as were averaged, and whether `score` is above it.
+    score: of the last windows, aggregated (the detector's smoothing): 0 to 100, see `edge_asd.scale`.
+    window_score: of this window alone, among single normal windows, on the same scale.
+    threshold, anomalous: where the live threshold stands on that scale (always 50), whether `score` is above it.
     level_dbfs: RMS level of the sound since the window before.
     frames_db: float32 [window_frames, n_mels], the window's log-mel, to explain it by.
     nearest: index of the enrolled window to explain this one against.
@@ -49,7 +50,8 @@ class WindowScore:
 class LiveScore:
     """What the windows of a stream come to.
 
-    score: of the last windows, aggregated. threshold: for as many windows. window_score: of the last window alone.
+    score: of the last windows, aggregated, 0 to 100 with the threshold for as many windows at 50 (`edge_asd.scale`).
+    threshold: 50. window_score: of the last window alone, with the threshold for single windows at 50.
     """
 
     score: float
@@ -79,9 +81,9 @@ class LiveScorer:
         self._recent.append(distances)
         calibration = self._calibrations[len(self._recent) - 1]
         return LiveScore(
-            score=_rarity(calibration, self._aggregation.over(np.array(self._recent))),
-            threshold=calibration.threshold,
-            window_score=_rarity(self._calibrations[0], distances),
+            score=_shown(calibration, self._aggregation.over(np.array(self._recent))),
+            threshold=SHOWN_THRESHOLD,
+            window_score=_shown(self._calibrations[0], distances),
         )
 
 
@@ -171,5 +173,5 @@ class Detector:
         )
 
 
-def _rarity(calibration: Calibration, distances: np.ndarray) -> float:
-    return float(calibration.fusion.score(distances[None])[0])
+def _shown(calibration: Calibration, distances: np.ndarray) -> float:
+    return float(calibration.score(distances[None])[0])

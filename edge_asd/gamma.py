@@ -6,6 +6,10 @@ import math
 
 import numpy as np
 
+MISFIT_LIMIT = 2.0
+"""A gamma distribution counts up to this `gamma_misfit`: neighbours that resemble each other count for less than they
+are."""
+
 
 def fit_gamma(values: np.ndarray) -> tuple[float, float]:
     """Maximum-likelihood shape and scale of positive values [n] that are not all the same.

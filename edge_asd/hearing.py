@@ -6,6 +6,7 @@ in another process, or kept in a cache.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from edge_asd.frontend import log_mel
 from edge_asd.inference import Embedder
 from edge_asd.scorers import ScorerSpec, features_of
 from edge_asd.spectra import window_spectra
-from edge_asd.windows import clip_windows
+from edge_asd.windows import clip_windows, window_starts
 
 PIECE_S = 10.0
 SILENCE_LIMIT_DBFS = -100.0
@@ -50,6 +51,16 @@ class HeardPiece:
 
     def __len__(self) -> int:
         return len(self.spectra_db)
+
+    def part(self, windows: np.ndarray) -> HeardPiece:
+        """Some of its windows, bool [k]; its frames, which hold all of them, are not kept."""
+        return dataclasses.replace(
+            self,
+            features={name: rows[windows] for name, rows in self.features.items()},
+            spectra_db=self.spectra_db[windows],
+            activity_db=self.activity_db[windows],
+            frames=None,
+        )
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,15 @@ def _piece(
         frames=frames if keep else None,
         rhythms=loudness_spectra(windows),
     )
+
+
+def piece_starts(pieces: Sequence[HeardPiece], contract: ModelContract) -> list[np.ndarray]:
+    """Where in the clip each window of its pieces begins, in seconds: [k] for each piece."""
+    frame_s = contract.features.hop_samples / contract.features.rate_hz
+    first = np.concatenate(([0], np.cumsum([piece.n_frames for piece in pieces])))
+    return [
+        (begin + window_starts(piece.n_frames, contract)) * frame_s for begin, piece in zip(first, pieces, strict=False)
+    ]
 
 
 def sound_problems(samples: np.ndarray, rate_hz: int, name: str) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge_asd.bank import DEFAULT_METHOD
 from edge_asd.bundle import Bundle
-from edge_asd.enrolment import TARGET_DOMAIN, Enrolment
+from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, TARGET_DOMAIN, Enrolment
 from edge_asd.errors import DataError, UnavailableError
 from edge_asd.hearing import hear_frames
 from edge_asd.inference import Embedder, load_embedder, runnable_formats
@@ -73,8 +73,8 @@ def refitted(bundle: Bundle, model: Model, embedder: Embedder) -> Bundle:
         model,
         embedder,
         scorers=bundle.normal.specs,
-        clip_percentile=bundle.clip_calibration.percentile,
-        live_percentile=bundle.live_calibrations[0].percentile,
+        clip_percentile=bundle.clip_calibration.percentile or DEFAULT_CLIP_PERCENTILE,
+        live=bundle.live_calibrations[-1].target,
         smoothing_s=len(bundle.live_calibrations) * model.contract.step_s,
         bank_budget_bytes=kept.get("budget_bytes"),
         bank_method=kept.get("method", DEFAULT_METHOD),

@@ -11,14 +11,12 @@ import numpy as np
 from edge_asd.alarm_rate import LEVEL_SHARE, MIN_EXCEEDANCES, MIN_MINIMA, AlarmRate, Minima
 from edge_asd.budget import Budget
 from edge_asd.fusion import varies
-from edge_asd.gamma import fit_gamma, gamma_misfit
+from edge_asd.gamma import MISFIT_LIMIT, fit_gamma, gamma_misfit
 
 RESAMPLINGS = 100
 BLOCK_S = 30.0
 """Blocks this long are resampled whole, so that what resembles its neighbours stays together (Kuensch 1989)."""
 SEED = 4
-GAMMA_MISFIT_LIMIT = 2.0
-"""In 5 % points of Kolmogorov and Smirnov; neighbours that resemble each other count for less than they are."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,11 @@ def fit_budget(minima: Minima, budget: Budget, seed: int = SEED) -> BudgetThresh
     values = minima.values
     stretch = 1.0 / (budget.rate_hz * minima.seconds)
     if values.size < MIN_MINIMA:
-        reason = f"{minima.seconds:.0f} s of normal sound are too little to fit a tail to"
-        return _robust(minima, budget, stretch, reason)
+        return _robust(minima, budget, stretch, "too little unbroken sound to fit a tail to")
     if not varies(values):
         return _robust(minima, budget, stretch, "the enrolment scores hardly vary")
     positive = np.maximum(values, 1e-9)
-    with_gamma = gamma_misfit(positive, *fit_gamma(positive)) <= GAMMA_MISFIT_LIMIT
+    with_gamma = gamma_misfit(positive, *fit_gamma(positive)) <= MISFIT_LIMIT
     with_pareto = int(np.count_nonzero(values > np.quantile(values, LEVEL_SHARE))) >= MIN_EXCEEDANCES
     if not (with_gamma or with_pareto):
         return _robust(minima, budget, stretch, "too few different enrolment scores to fit a tail to")

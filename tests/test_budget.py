@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-
 import pytest
 
 from edge_asd.budget import Budget
-from edge_asd.cli.parsing import false_alarms
 from edge_asd.errors import DataError
 
 
@@ -17,7 +14,6 @@ from edge_asd.errors import DataError
 )
 def test_budgets(text: str, seconds_an_alarm: float) -> None:
     assert 1.0 / Budget.parse(text).rate_hz == pytest.approx(seconds_an_alarm)
-    assert false_alarms(text) == text
 
 
 def test_it_is_written_as_it_is_read() -> None:
@@ -31,5 +27,3 @@ def test_it_is_written_as_it_is_read() -> None:
 def test_what_is_no_budget_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(DataError, match=r"is no false-alarm budget; write 1/week"):
         Budget.parse(text)
-    with pytest.raises(argparse.ArgumentTypeError, match="write 1/week"):
-        false_alarms(text)

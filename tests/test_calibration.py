@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_asd.calibration import Calibration, EnrolmentScores, fit_threshold
+from edge_asd.budget import Budget
+from edge_asd.calibration import Calibration, LiveTarget, confirming_windows, fit_threshold, recalibrated
+from edge_asd.enrolment_scores import EnrolmentScores
 from edge_asd.errors import DataError
 from edge_asd.fusion import Fusion
 
@@ -134,6 +136,10 @@ def test_a_calibration_is_the_threshold_of_the_fused_distances(percentile: float
         {"threshold": math.nan},
         {"n_scores": None},
         {"percentile": []},
+        {"percentile": None},
+        {"budget": "often"},
+        {"expected": [1.0]},
+        {"stretch": math.inf},
     ],
 )
 def test_a_damaged_calibration_is_refused(change: dict) -> None:
@@ -159,17 +165,20 @@ def test_what_is_no_calibration_is_refused(data: object) -> None:
         Calibration.from_dict(data)
 
 
-def enrolment_scores() -> EnrolmentScores:
+PIECES = np.array([0, 0, 0, 0, 1, 1, 2], np.int32)
+
+
+def enrolment_scores(runs: np.ndarray = PIECES) -> EnrolmentScores:
     side = np.array([1.0, 2.0, 3.0, 4.0, 10.0, 20.0, 7.0], np.float32)
-    return EnrolmentScores(np.stack((side, 10.0 * side), axis=1), np.array([0, 0, 0, 0, 1, 1, 2], np.int32))
+    return EnrolmentScores(np.stack((side, 10.0 * side), axis=1), PIECES, runs)
 
 
-def both_scorers(expected: list[float]) -> np.ndarray:
+def both_sides(expected: list[float]) -> np.ndarray:
     return np.stack((expected, 10.0 * np.array(expected)), axis=1)
 
 
 def test_clip_scores_are_means_over_pieces() -> None:
-    np.testing.assert_allclose(enrolment_scores().per_clip(), both_scorers([2.5, 15.0, 7.0]))
+    np.testing.assert_allclose(enrolment_scores().per_clip(), both_sides([2.5, 15.0, 7.0]))
 
 
 @pytest.mark.parametrize(
@@ -181,22 +190,91 @@ def test_clip_scores_are_means_over_pieces() -> None:
         (100, [2.5, 15.0, 7.0]),
     ],
 )
-def test_smoothing_never_reaches_from_one_piece_into_the_next(n_windows: int, expected: list[float]) -> None:
-    np.testing.assert_allclose(enrolment_scores().smoothed(n_windows), both_scorers(expected))
+def test_smoothing_never_reaches_from_one_run_into_the_next(n_windows: int, expected: list[float]) -> None:
+    runs = enrolment_scores().smoothed(n_windows)
+    assert len(runs) == 3
+    np.testing.assert_allclose(np.concatenate(runs), both_sides(expected))
+
+
+def test_smoothing_goes_on_over_the_pieces_of_one_run() -> None:
+    first, second = enrolment_scores(np.array([0, 0, 0, 0, 0, 0, 1], np.int32)).smoothed(2)
+    np.testing.assert_allclose(first, both_sides([1.5, 2.5, 3.5, 7.0, 15.0]))
+    np.testing.assert_allclose(second, both_sides([7.0]))
 
 
 @pytest.mark.parametrize(
-    "distances, pieces",
+    "distances, pieces, runs",
     [
-        (np.empty((0, 2)), []),
-        ([[0.1, 0.1], [np.nan, 0.1]], [0, 0]),
-        ([[0.1, 0.1], [0.1, np.inf]], [0, 0]),
-        ([[0.1, 0.1], [0.2, 0.2]], [0]),
-        ([0.1, 0.2], [0, 0]),
-        ([[[0.1]], [[0.2]]], [0, 0]),
+        (np.empty((0, 2)), [], []),
+        ([[0.1, 0.1], [np.nan, 0.1]], [0, 0], [0, 0]),
+        ([[0.1, 0.1], [0.1, np.inf]], [0, 0], [0, 0]),
+        ([[0.1, 0.1], [0.2, 0.2]], [0], [0, 0]),
+        ([[0.1, 0.1], [0.2, 0.2]], [0, 0], [0]),
+        ([0.1, 0.2], [0, 0], [0, 0]),
+        ([[[0.1]], [[0.2]]], [0, 0], [0, 0]),
     ],
-    ids=["none", "nan", "inf", "other count", "one axis", "three axes"],
+    ids=["none", "nan", "inf", "other count of pieces", "other count of runs", "one axis", "three axes"],
 )
-def test_damaged_enrolment_scores_are_refused(distances: list, pieces: list) -> None:
+def test_damaged_enrolment_scores_are_refused(distances: list, pieces: list, runs: list) -> None:
     with pytest.raises(DataError, match="enrolment scores"):
-        EnrolmentScores(np.array(distances, np.float32), np.array(pieces, np.int32))
+        EnrolmentScores(np.array(distances, np.float32), np.array(pieces, np.int32), np.array(runs, np.int32))
+
+
+WEEKLY = LiveTarget(Budget(1.0, "week"), confirm_s=3.0)
+
+
+def heard(n: int) -> EnrolmentScores:
+    pieces = (np.arange(n) // 10).astype(np.int32)
+    return EnrolmentScores(gamma_distances(n).astype(np.float32), pieces, np.zeros(n, np.int32))
+
+
+def test_a_live_calibration_keeps_its_budget_in_words_and_in_json() -> None:
+    calibration = Calibration.fit_live(heard(600), 5, WEEKLY, 1.0)
+    assert calibration.target == WEEKLY and calibration.percentile is None
+    assert calibration.promise.startswith("10 minutes were heard, 1/week is extrapolated 1000-fold; expect between ")
+    assert calibration.promise.endswith(" false alarms a week")
+    assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
+    assert Calibration.fit(gamma_distances(), 95.0).promise == ""
+
+
+def test_too_little_sound_is_promised_nothing() -> None:
+    calibration = Calibration.fit_live(heard(15), 5, WEEKLY, 1.0)
+    assert calibration.promise == (
+        "set for 1/week, but nothing can be promised: too little unbroken sound to fit a tail to"
+    )
+    assert calibration.expected is None and calibration.threshold > 5.0
+
+
+def test_a_score_at_the_threshold_is_shown_at_50() -> None:
+    calibration = Calibration.fit(gamma_distances(), 95.0)
+    distances = gamma_distances(200)
+    np.testing.assert_array_equal(
+        calibration.score(distances) > 50.0, calibration.fusion.score(distances) > calibration.threshold
+    )
+
+
+def test_only_what_is_new_is_fitted_anew(tiny_bundle) -> None:
+    own, scores, contract = tiny_bundle.live_calibrations, tiny_bundle.enrolment_scores, tiny_bundle.contract
+
+    def again(**changes):
+        asked = {"smoothing_s": None, "percentile": None, "budget": None, "confirm_s": None} | changes
+        return recalibrated(own, scores, contract, **asked)
+
+    assert again() is own
+    assert again(confirm_s=3.0, budget=Budget(1.0, "week"), smoothing_s=5.0) is own
+    assert again(budget=Budget(1.0, "day"))[-1].threshold < own[-1].threshold
+    assert again(confirm_s=0.0)[-1].confirm_s == 0.0
+    percentile = again(percentile=99.0, confirm_s=9.0)
+    assert percentile[-1].target == LiveTarget(percentile=99.0)
+    assert (
+        recalibrated(percentile, scores, contract, smoothing_s=None, percentile=None, budget=None, confirm_s=9.0)
+        == percentile
+    )
+    with pytest.raises(DataError, match="one of them"):
+        again(percentile=99.0, budget=Budget(1.0, "day"))
+
+
+def test_confirmation_counts_the_score_that_completes_the_span() -> None:
+    assert [confirming_windows(s, 1.0) for s in (0.0, 0.5, 1.0, 3.0, 3.1)] == [1, 2, 2, 4, 5]
+    assert confirming_windows(3.0, 1.024) == 4
+    assert confirming_windows(3.0, 0.5) == 7

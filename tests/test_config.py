@@ -68,9 +68,15 @@ def test_the_environment_can_name_the_file(tmp_path: Path) -> None:
 def test_every_setting_can_come_from_the_environment(name: str) -> None:
     section, key = name.split(".")
     limits = fields_of(section)[key].metadata
-    value = {"text": "usb", "path": "/x", "whole": "8000", "number": "60", "names": "{mic0: usb}", "size": "64KiB"}[
-        limits["kind"]
-    ]
+    value = {
+        "text": "usb",
+        "path": "/x",
+        "whole": "8000",
+        "number": "60",
+        "budget": "1/day",
+        "names": "{mic0: usb}",
+        "size": "64KiB",
+    }[limits["kind"]]
     if "choices" in limits:
         value = limits["choices"][-1]
     if key in ("channel", "channels", "release_ratio"):
@@ -119,6 +125,23 @@ def test_what_is_wrong_is_named_with_file_and_line(tmp_path: Path, text: str, li
     assert str(caught.value).startswith(f"{path}:{line}: ")
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_of_two_settings_that_exclude_each_other_the_nearer_one_counts(tmp_path: Path) -> None:
+    path = written(tmp_path, "detector:\n  percentile: 99\n")
+    flags = {"detector.false_alarms": Flag("--false-alarms", "1/day")}
+    loaded = load_config(path, environment={}, flags=flags)
+    assert (loaded.config.detector.percentile, loaded.config.detector.false_alarms) == (None, "1/day")
+    assert loaded.origins["detector.percentile"] == "overruled by flag --false-alarms"
+    with pytest.raises(UsageError, match="exclude each other; choose one of them"):
+        load_config(None, environment={}, flags={**flags, "detector.percentile": Flag("--live-percentile", 99.0)})
+    with pytest.raises(ConfigError, match="exclude each other"):
+        load_config(written(tmp_path, "detector:\n  percentile: 99\n  false_alarms: 1/day\n"), environment={})
+
+
+def test_a_budget_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"false_alarms is 'often'; give a false-alarm budget such as 1/week"):
+        load_config(written(tmp_path, "detector:\n  false_alarms: often\n"), environment={})
 
 
 @pytest.mark.parametrize("text", [b"\xff\xfe\x00", b"a\x00b", b"[" * 5000, b"x" * 1_000_001])

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from edge_asd.aggregation import Aggregation
 from edge_asd.audio.block import AudioBlock
+from edge_asd.budget import Budget
 from edge_asd.bundle import Bundle
-from edge_asd.calibration import Calibration, fit_stream
+from edge_asd.calibration import Calibration, LiveTarget, fit_stream
 from edge_asd.clips import score_distances
 from edge_asd.detector import Detector, WindowScore
 from edge_asd.frontend import LogMel, log_mel
+from edge_asd.scale import raw
 from edge_asd.windows import clip_windows
 
 RATE_HZ = 16000
@@ -109,22 +111,24 @@ def test_the_score_is_the_rarity_of_the_last_windows_mean_distances(tiny_bundle,
     for i, score in enumerate(scores):
         last = compared.distances[max(0, i - 2) : i + 1]
         calibration = live[len(last) - 1]
-        assert score.score == pytest.approx(calibration.fusion.score(last.mean(axis=0)[None])[0], rel=1e-3)
-        assert score.threshold == calibration.threshold
-        assert score.window_score == pytest.approx(live[0].fusion.score(last[-1:])[0], rel=1e-3)
+        rarity = calibration.fusion.score(last.mean(axis=0)[None])[0]
+        assert raw(score.score, calibration.threshold) == pytest.approx(rarity, rel=1e-3)
+        assert score.threshold == 50.0
+        assert score.window_score == pytest.approx(live[0].score(last[-1:])[0], rel=1e-3)
         assert score.nearest == compared.nearest[i]
 
 
 def test_a_score_above_the_threshold_is_anomalous(tiny_bundle, steady_sound) -> None:
     blocks = blocks_of(steady_sound(3.0, seed=6), [])
     scores = run(detector_of(tiny_bundle), blocks)
-    middle = float(np.median([score.score for score in scores]))
-    calibrations = [dataclasses.replace(live, threshold=middle) for live in tiny_bundle.live_calibrations[:3]]
+    live = tiny_bundle.live_calibrations[:3]
+    middle = float(np.median([score.score for score in scores[2:]]))
+    calibrations = [dataclasses.replace(one, threshold=raw(middle, one.threshold)) for one in live]
     detector = made_detector(tiny_bundle, calibrations)
     again = run(detector, blocks)
     assert [score.anomalous for score in again] == [score.score > middle for score in scores]
     assert {score.anomalous for score in again} == {True, False}
-    assert {score.threshold for score in again} == {middle}
+    assert {score.threshold for score in again} == {50.0}
 
 
 @pytest.mark.parametrize("heard_before", [100, WINDOW_SAMPLES - 1, WINDOW_SAMPLES + 3 * STEP_SAMPLES + 17])
@@ -157,7 +161,7 @@ def test_a_stream_scores_as_a_clip_of_the_same_frames(tiny_bundle, steady_sound)
     contract = tiny_bundle.contract
     windows, starts = clip_windows(log_mel(samples, contract.features), contract)
     compared = tiny_bundle.normal.compare(windows, tiny_bundle.embedder)
-    of_clip = tiny_bundle.live_calibrations[0].fusion.score(compared.distances)
+    of_clip = tiny_bundle.live_calibrations[0].score(compared.distances)
     stream = samples[STEP_SAMPLES - N_FFT // 2 :]
     scores = run(detector_of(tiny_bundle), blocks_of(stream, []))
     of_stream = np.array([score.window_score for score in scores])
@@ -184,8 +188,8 @@ def test_a_clips_score_is_the_rarity_of_its_windows_mean_distances_and_names_the
     found = score_distances(distances, len(frames), bundle.contract, calibration, Aggregation())
     assert bundle.clip_distances(frames) == pytest.approx(distances)
     assert found.n_windows == len(windows)
-    assert found.score == pytest.approx(calibration.fusion.score(distances.mean(axis=0)[None])[0])
-    assert found.max_score == pytest.approx(calibration.fusion.score(distances).max())
+    assert found.score == pytest.approx(calibration.score(distances.mean(axis=0)[None])[0])
+    assert found.max_score == pytest.approx(calibration.score(distances).max())
     assert found.max_score > found.score
     assert found.peak_time_s == pytest.approx(4.125, abs=0.3)
 
@@ -202,15 +206,25 @@ def test_other_smoothing_or_percentile_fits_fusion_and_threshold_anew(tiny_bundl
     step_s, live = tiny_bundle.contract.step_s, tiny_bundle.live_calibrations
     blocks = blocks_of(steady_sound(3.0, seed=16), [])
     as_enrolled = run(tiny_bundle.detector(), blocks)
+
+    def anew(n_windows: int, target: LiveTarget) -> tuple[Calibration, ...]:
+        return fit_stream(tiny_bundle.enrolment_scores, n_windows, target, step_s)
+
     assert_same(as_enrolled, run(detector_of(tiny_bundle, len(live)), blocks))
     for found, calibrations in (
         (tiny_bundle.detector(smoothing_s=2 * step_s), live[:2]),
-        (tiny_bundle.detector(smoothing_s=0.0, percentile=90.0), fit_stream(tiny_bundle.enrolment_scores, 1, 90.0)),
+        (tiny_bundle.detector(smoothing_s=0.0, percentile=90.0), anew(1, LiveTarget(percentile=90.0))),
+        (
+            tiny_bundle.detector(false_alarms=Budget(6.0, "hour"), confirm_s=0.0),
+            anew(len(live), LiveTarget(Budget(6.0, "hour"))),
+        ),
+        (tiny_bundle.detector(confirm_s=1.0), anew(len(live), LiveTarget(Budget(1.0, "week"), confirm_s=1.0))),
     ):
         expected = made_detector(tiny_bundle, calibrations)
         scores = run(found, blocks)
         assert_same(scores, run(expected, blocks))
-        assert scores[-1].threshold == calibrations[-1].threshold != as_enrolled[-1].threshold
+        assert calibrations[-1].threshold != live[-1].threshold
+        assert scores[-1].score != as_enrolled[-1].score
 
 
 def test_reset_forgets_the_stream(tiny_bundle, steady_sound) -> None:

@@ -58,7 +58,7 @@ def test_a_minute_makes_a_bundle_without_complaint_about_its_length(enrolment, s
     assert bundle.enrolment["level_dbfs"] == pytest.approx(level_dbfs(samples), abs=0.06)
     assert bundle.provenance["created"] == "2026-01-01T00:00:00Z"
     assert len(bundle.live_calibrations) == round(5.0 / bundle.contract.step_s)
-    assert [live.percentile for live in bundle.live_calibrations] == [99.9] * len(bundle.live_calibrations)
+    assert {(live.budget, live.confirm_s) for live in bundle.live_calibrations} == {("1/week", 3.0)}
 
 
 @pytest.mark.parametrize("n_clips", [1, 5, 9])
@@ -78,6 +78,8 @@ def test_ten_seconds_in_any_number_of_files_are_taken_with_a_warning(
     bundle = enrolment.finish({})
     assert bundle.enrolment["seconds"] == 10.0
     assert len(advice(bundle)) == 1
+    promise = bundle.live_calibrations[-1].promise
+    assert "nothing can be promised" in promise or "fold; expect between" in promise
     assert np.isfinite(bundle.live_calibrations[-1].threshold)
 
 
@@ -142,8 +144,8 @@ def test_one_recording_is_the_same_enrolment_as_its_pieces(tiny_model, tiny_embe
     frames = log_mel(steady_sound(60.0), tiny_model.contract.features)
     whole, pieces = (Enrolment(tiny_model, tiny_embedder) for _ in range(2))
     whole.add_frames(frames, "long.npy")
-    for piece in np.array_split(frames, 6):
-        pieces.add_frames(piece, "piece.npy")
+    for i, piece in enumerate(np.array_split(frames, 6)):
+        pieces.add_frames(piece, "long.npy", start_s=10.0 * i)
     one, other = whole.finish({}), pieces.finish({})
     for mine, its in zip(one.normal.scorers, other.normal.scorers, strict=True):
         for name, array in mine.measure.arrays().items():
@@ -167,12 +169,13 @@ def test_one_recording_scores_as_the_same_sound_in_ten_second_clips(tiny_model, 
     }
     assert len(one.normal) == pytest.approx(len(other.normal), rel=0.02)
     normal = one.enrolment_scores.distances.mean(axis=0)
-    for calibrations in (
-        [one.clip_calibration, other.clip_calibration],
-        [one.live_calibrations[-1], other.live_calibrations[-1]],
+    # A stream's score is averaged along the recording, but not from one clip into the next.
+    for calibrations, tolerance in (
+        ([one.clip_calibration, other.clip_calibration], 0.01),
+        ([one.live_calibrations[-1], other.live_calibrations[-1]], 0.1),
     ):
         limits = [limit(calibration, normal) for calibration in calibrations]
-        assert 1.0 < limits[0] == pytest.approx(limits[1], rel=0.01)
+        assert 1.0 < limits[0] == pytest.approx(limits[1], rel=tolerance)
 
 
 def test_groups_are_the_folds(enrolment, steady_sound) -> None:

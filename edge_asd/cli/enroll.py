@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command, percentile
-from edge_asd.cli.progress import Once, Progress, note
+from edge_asd.cli.progress import Once, Progress, confirmed, note
 from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
 from edge_asd.formats import binary_size
 
 if TYPE_CHECKING:
     from edge_asd.audio.microphone import SourceEvent
     from edge_asd.bundle import Bundle
+    from edge_asd.calibration import LiveTarget, Threshold
     from edge_asd.config import Config
     from edge_asd.enrolment import Enrolment
 
@@ -59,8 +60,11 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--percentile", type=percentile, metavar="P", help="share of normal clips, in %%, meant to stay quiet (95)"
     )
+    add_settings(parser, "detector.false_alarms", "detector.percentile", "alarm.confirm_s")
     parser.add_argument(
-        "--live-percentile", type=percentile, metavar="P", help="the same of a stream's scores, in %% (99.9)"
+        "--drop-outliers",
+        action="store_true",
+        help="leave out stretches that are unlike all the rest (in a terminal it asks; otherwise they are only named)",
     )
     add_settings(parser, "model.bank_budget", "model.bank_method")
     parser.add_argument(
@@ -82,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("recordings and a device (or --duration) were both given", remedy="choose one of them")
     check_output(args.out, force=args.force)
     from edge_asd.bundle import save_bundle
-    from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, DEFAULT_LIVE_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
+    from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
     from edge_asd.inference import load_embedder, runnable_formats
     from edge_asd.model_package import DEFAULT_PACKAGE, load_model
 
@@ -96,7 +100,7 @@ def run(args: argparse.Namespace) -> int:
         model,
         load_embedder(model, config.model.runtime),
         clip_percentile=args.percentile or DEFAULT_CLIP_PERCENTILE,
-        live_percentile=args.live_percentile or config.detector.percentile or DEFAULT_LIVE_PERCENTILE,
+        live=live_target(config),
         smoothing_s=DEFAULT_SMOOTHING_S if smoothing_s is None else smoothing_s,
         keep_frames=args.keep_frames,
         bank_budget_bytes=config.model.bank_budget,
@@ -107,10 +111,14 @@ def run(args: argparse.Namespace) -> int:
         heard = _take_clips(enrolment, args.clips, config)
     else:
         heard = _listen(enrolment, config, args.duration or duration_s(DEFAULT_DURATION), wait=args.wait)
+    _mind_outliers(enrolment, drop=args.drop_outliers)
     bundle = enrolment.finish({"source": heard})
     save_bundle(bundle, args.out)
     for warning in bundle.enrolment["warnings"]:
         note(f"warning: {warning}")
+    for advice in (bundle.live_calibrations[-1].promise, (bundle.enrolment["saturation"] or {}).get("text", "")):
+        if advice:
+            note(advice)
     print(json.dumps(as_result(bundle, args.out)) if args.json else as_words(bundle, args.out))
     return 0
 
@@ -143,9 +151,8 @@ def as_words(bundle: Bundle, path: Path) -> str:
     """What came out, for a person."""
     clip, live, heard = bundle.clip_calibration, bundle.live_calibrations[-1], bundle.enrolment
     return (
-        f"{path}: {heard['seconds']:.0f} s of normal sound, {heard['windows']} windows{_kept(heard)}; threshold "
-        f"{live.threshold:.4f} live ({live.percentile:g} %, {live.method}), "
-        f"{clip.threshold:.4f} for clips ({clip.percentile:g} %, {clip.method})"
+        f"{path}: {heard['seconds']:.0f} s of normal sound, {heard['windows']} windows{_kept(heard)}; thresholds "
+        f"for {_set_for(live)} live ({live.method}), {_set_for(clip)} for clips ({clip.method})"
     )
 
 
@@ -158,6 +165,38 @@ def _kept(heard: dict[str, Any]) -> str:
         f" ({bank['windows']} kept in {binary_size(bank['bytes'])}: normal sound is "
         f"{bank['further_percent']:+.0f} % further from them)"
     )
+
+
+def _set_for(threshold: Threshold) -> str:
+    if threshold.budget is not None:
+        return f"{threshold.budget.replace('/', ' false alarm a ', 1)}"
+    return f"{threshold.percentile:g} % of normal sound"
+
+
+def live_target(config: Config) -> LiveTarget:
+    """What the config sets the live threshold for."""
+    from edge_asd.budget import Budget
+    from edge_asd.calibration import LiveTarget
+    from edge_asd.enrolment import DEFAULT_LIVE
+
+    if config.detector.percentile is not None:
+        return LiveTarget(percentile=config.detector.percentile)
+    asked = config.detector.false_alarms
+    return LiveTarget(DEFAULT_LIVE.budget if asked is None else Budget.parse(asked), confirm_s=config.alarm.confirm_s)
+
+
+def _mind_outliers(enrolment: Enrolment, *, drop: bool) -> None:
+    """Name what is unlike all the rest, and leave it out if that is wanted."""
+    outliers = enrolment.outliers()
+    if not outliers:
+        return
+    for outlier in outliers:
+        note(f"unlike the rest: {outlier.text}")
+    if drop or confirmed("leave that out of the normal sound?"):
+        enrolment.drop(outliers)
+        note(f"left out; {enrolment.seconds:.0f} s of sound remain")
+    else:
+        note("kept as normal sound; if it was an accident (a slammed door, a voice), enrol again with --drop-outliers")
 
 
 def _take_clips(enrolment: Enrolment, paths: list[str], config: Config) -> str:
@@ -200,7 +239,7 @@ def _listen(enrolment: Enrolment, config: Config, wanted_s: float, *, wait: bool
         note(f"{event.kind}: {event.detail}")
 
     source = open_microphone(config.audio, rate_hz, wait=wait, stop=threading.Event(), on_event=on_event)
-    blocks, least_s, skipped_s = source.blocks(), enrolment.model.contract.window_s, 0.0
+    blocks, least_s, skipped_s, heard_s = source.blocks(), enrolment.model.contract.window_s, 0.0, 0.0
     try:
         # A slammed door must not cost ten minutes: a bad stretch is left out and more is listened to in its place.
         while (missing_s := wanted_s - enrolment.seconds) >= least_s:
@@ -209,13 +248,14 @@ def _listen(enrolment: Enrolment, config: Config, wanted_s: float, *, wait: bool
                 heard_any = True
                 heard = f"{level_dbfs(stretch):.0f} dBFS"
                 try:
-                    enrolment.add_samples(stretch, source.name)
+                    enrolment.add_samples(stretch, source.name, start_s=heard_s)
                 except DataError as error:
                     skipped_s += stretch.size / rate_hz
                     if skipped_s >= wanted_s:
                         raise
                     progress.end()
                     note(f"{error.message}: {stretch.size / rate_hz:.0f} s left out")
+                heard_s += stretch.size / rate_hz
                 progress.at(enrolment.seconds, f"{enrolment.seconds:.0f} of {wanted_s:.0f} s heard, {heard}")
             if not heard_any:
                 break  # the source has ended

@@ -192,9 +192,9 @@ class _Watcher:
     def _case_scored(self, case: Case, tested: Outcome, bundle: Bundle) -> None:
         if self._report is not None:
             from edge_asd.evaluation.rehear import rehearer
+            from edge_asd.scale import SHOWN_THRESHOLD
 
-            threshold = bundle.clip_calibration.threshold
-            self._report.add_case(case, tested, threshold, rehearer(bundle, self._channel))
+            self._report.add_case(case, tested, SHOWN_THRESHOLD, rehearer(bundle, self._channel))
 
 
 def _listener(scorer: str | None, config: Config) -> Any:

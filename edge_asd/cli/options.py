@@ -56,6 +56,9 @@ SETTINGS = {
         float,
         "share of normal scores, in percent, that stays below the threshold; higher: fewer alarms",
     ),
+    "detector.false_alarms": _Option(
+        "--false-alarms", "N/PERIOD", str, "false alarms of a live stream accepted: 1/week, 0.5/day, 2/month"
+    ),
     "alarm.confirm_s": _Option("--confirm", "S", float, "seconds above the threshold before an alarm starts"),
     "alarm.cooldown_s": _Option("--cooldown", "S", float, "seconds after an alarm in which no other starts"),
     "output.file": _Option("--log", "FILE", str, "append JSON lines to this file too"),

@@ -8,9 +8,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, NoReturn, TypeAlias
 
-from edge_asd.budget import Budget
 from edge_asd.config.nearest import nearest
-from edge_asd.errors import DataError, UsageError
+from edge_asd.errors import UsageError
 from edge_asd.formats import bytes_meant
 
 HELP_COLUMNS = 100
@@ -89,12 +88,3 @@ def percentile(text: str) -> float:
     if not 50 <= value < 100:
         raise argparse.ArgumentTypeError(f"{text!r} is no percentile; give a number of at least 50 and below 100")
     return value
-
-
-def false_alarms(text: str) -> str:
-    """A false-alarm budget such as "1/week", as it was written. Raises argparse.ArgumentTypeError."""
-    try:
-        Budget.parse(text)
-    except DataError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    return text

@@ -25,6 +25,14 @@ def note(message: Any) -> None:
     tell(f"edge-asd: {message}\n", sys.stderr)
 
 
+def confirmed(question: str) -> bool:
+    """Ask a person, yes or no; no where nobody can answer: without a terminal nothing is asked and nothing waits."""
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    tell(f"edge-asd: {question} [y/N] ", sys.stderr)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 class Once:
     """Notes each different message once: what holds for every clip of a directory is said for the first."""
 

@@ -57,7 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--wait", action="store_true", help="wait for a microphone that is not there, as a service does"
     )
     add_settings(parser, "audio.channel", "audio.rate", "audio.channels", "audio.input_format")
-    add_settings(parser, "model.runtime", "detector.smoothing_s", "detector.percentile")
+    add_settings(parser, "model.runtime", "detector.smoothing_s", "detector.false_alarms", "detector.percentile")
     add_settings(parser, "alarm.confirm_s", "alarm.cooldown_s")
     parser.add_argument(
         "--format",
@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> int:
     stop = threading.Event()
     if args.demo:
         return _demo(args, loaded.config, stop)
+    from edge_asd.budget import Budget
     from edge_asd.cli.sources import open_input, open_microphone
     from edge_asd.monitor.clock import RunClock
     from edge_asd.service.attach import service_sinks
@@ -91,7 +92,12 @@ def run(args: argparse.Namespace) -> int:
     config = loaded.config
     path = bundle_path(config)
     bundle = opened_bundle(config)
-    detector = bundle.detector(smoothing_s=config.detector.smoothing_s, percentile=config.detector.percentile)
+    detector = bundle.detector(
+        smoothing_s=config.detector.smoothing_s,
+        percentile=config.detector.percentile,
+        false_alarms=None if config.detector.false_alarms is None else Budget.parse(config.detector.false_alarms),
+        confirm_s=config.alarm.confirm_s,
+    )
     rate_hz = bundle.contract.features.rate_hz
     source: Any
     clock = RunClock()

@@ -24,10 +24,10 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "score",
         summary="score recordings against a bundle, one line a clip",
-        description="Score whole recordings. Each line of standard output holds, separated by tabs: path, score (higher"
-        " is more anomalous), threshold, `normal` or `anomalous`, and where in the clip the worst window lies, in "
-        "seconds.\n\nA clip that cannot be read is named on stderr and the others go on; the exit code is then that of "
-        "the first failure.",
+        description="Score whole recordings. Each line of standard output holds, separated by tabs: path, score (0 to "
+        "100, higher is more anomalous), threshold (always 50), `normal` or `anomalous`, and where in the clip the "
+        "worst window lies, in seconds.\n\nA clip that cannot be read is named on stderr and the others go on; the "
+        "exit code is then that of the first failure.",
         examples=(
             "edge-asd score --bundle fan.asd today.wav",
             "edge-asd score --bundle fan.asd recordings/ --json | jq 'select(.anomalous)'",
@@ -66,14 +66,14 @@ def scored(clip: Path, bundle: Bundle, channel: int | None, on_note: Callable[[s
     """One clip's result as plain JSON types."""
     from edge_asd.clips import read_frames
     from edge_asd.formats import digits
+    from edge_asd.scale import SHOWN_THRESHOLD
 
     score = bundle.score_clip(read_frames(clip, bundle.contract.features, channel, on_note=on_note))
-    threshold = bundle.clip_calibration.threshold
     return {
         "path": str(clip),
         "score": digits(score.score),
-        "threshold": digits(threshold),
-        "anomalous": score.score > threshold,
+        "threshold": SHOWN_THRESHOLD,
+        "anomalous": score.score > SHOWN_THRESHOLD,
         "peak_time_s": round(score.peak_time_s, 2),
         "max_score": digits(score.max_score),
         "windows": score.n_windows,
@@ -84,4 +84,4 @@ def as_line(result: dict[str, Any]) -> str:
     """Tab-separated for people and `cut`."""
     verdict = "anomalous" if result["anomalous"] else "normal"
     peak = f"{result['peak_time_s']:.2f}"
-    return f"{result['path']}\t{result['score']:.4f}\t{result['threshold']:.4f}\t{verdict}\t{peak}"
+    return f"{result['path']}\t{result['score']:.1f}\t{result['threshold']:.0f}\t{verdict}\t{peak}"

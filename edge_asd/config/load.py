@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_asd.config.check import checked
 from edge_asd.config.nearest import nearest
-from edge_asd.config.settings import SECTIONS, Config, fields_of
+from edge_asd.config.settings import ALTERNATIVES, SECTIONS, Config, fields_of
 from edge_asd.errors import ConfigError, MissingInputError, StorageError, UsageError
 
 PREFIX = "EDGE_ASD_"
@@ -67,6 +67,8 @@ def load_config(
         except ConfigError as error:
             raise UsageError(error.message, remedy=error.remedy) from error
         origins[name] = f"flag {flag.name}"
+    for pair in ALTERNATIVES:
+        _choose(pair, values, origins)
     sections = {}
     for section, kind in SECTIONS.items():
         keys = fields_of(section)
@@ -75,6 +77,22 @@ def load_config(
         given = {key: values[f"{section}.{key}"] for key in keys if f"{section}.{key}" in values}
         sections[section] = kind(**given)
     return LoadedConfig(Config(**sections), origins)
+
+
+def _choose(pair: tuple[str, str], values: dict[str, Any], origins: dict[str, str]) -> None:
+    """Of two settings that exclude each other, keep the one that wins by where it was given."""
+    given = [name for name in pair if values.get(name) is not None]
+    if len(given) < 2:
+        return
+    ranks = [2 if origins[n].startswith("flag ") else int(origins[n].startswith("environment ")) for n in given]
+    if ranks[0] == ranks[1]:
+        where = " and ".join(f"{name} ({origins[name]})" for name in given)
+        kind = UsageError if ranks[0] == 2 else ConfigError
+        raise kind(f"{where} exclude each other", remedy="choose one of them")
+    loser = given[ranks.index(min(ranks))]
+    winner = given[ranks.index(max(ranks))]
+    values[loser] = None
+    origins[loser] = f"overruled by {origins[winner]}"
 
 
 def _from_environment(environment: Mapping[str, str], values: dict[str, Any], origins: dict[str, str]) -> None:

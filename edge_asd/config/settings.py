@@ -13,7 +13,7 @@ from edge_asd.monitor.alarm import AlarmSettings
 def setting(default: Any, **limits: Any) -> Any:
     """A field with what its value must keep to.
 
-    limits: `kind` ("text", "path", "whole", "number", "names" = a map of text to text), `at_least`, `above`,
+    limits: `kind` ("text", "path", "whole", "number", "budget", "names" = a map of text to text), `at_least`, `above`,
     `at_most`, `below`, `choices`, `optional` (None is a value: unset).
     """
     if isinstance(default, Mapping):
@@ -67,7 +67,11 @@ class DetectorConfig:
     smoothing_s: float | None = setting(None, kind="number", at_least=0, at_most=3600, optional=True)
     """Span of windows, in seconds, whose mean is the score (0: one window); unset: as enrolled."""
     percentile: float | None = setting(None, kind="number", at_least=50, below=100, optional=True)
-    """Share of normal scores, in percent, to stay below the threshold (higher: fewer alarms); unset: as enrolled."""
+    """Share of normal scores, in percent, to stay below the threshold (higher: fewer alarms), in place of
+    `false_alarms`; unset: as enrolled."""
+    false_alarms: str | None = setting(None, kind="budget", optional=True)
+    """False alarms accepted from a live stream: 1/week, 0.5/day, 2/month. The threshold is set for it; unset: as
+    enrolled (1/week)."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,9 @@ class Config:
     alarm: AlarmConfig = field(default_factory=AlarmConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
 
+
+ALTERNATIVES = (("detector.percentile", "detector.false_alarms"),)
+"""Settings of which one replaces the other: the one that was given nearer to the command line counts."""
 
 SECTIONS: dict[str, type] = {
     "audio": AudioConfig,

@@ -17,6 +17,7 @@ from edge_asd.evaluation.figures import Figures, Outcome, figures_of
 from edge_asd.evaluation.pool import WorkerDied, map_in_order
 from edge_asd.evaluation.reader import ClipTask, Failure, Heard, Listener, make_reader
 from edge_asd.evaluation.trace import live_trace
+from edge_asd.scale import SHOWN_THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class FailedClip:
 class CaseResult:
     """One case measured; `case` holds what was measured, `figures` how it came out.
 
-    threshold, threshold_method: of clip scores; None where the case could not be enrolled.
+    threshold, threshold_method: of clip scores (always 50, see `edge_asd.scale`) and how it was fitted; None where the
+        case could not be enrolled.
     n_enrol, n_normal, n_anomaly, n_failed: clips enrolled, tested and not usable.
     n_groups: recordings or sessions among the test clips, 0 where none is told.
     warnings: what the enrolment complained of, and what makes the figures doubtful.
@@ -142,7 +144,7 @@ class _Run:
             if heard is not None and bundle is not None:
                 self._score(i, clip, heard, bundle, tested)
         scored = tested.scored()
-        threshold = None if bundle is None else bundle.clip_calibration.threshold
+        threshold = None if bundle is None else SHOWN_THRESHOLD
         # By the name, not the place in the run: a case's intervals do not depend on the other cases.
         case_seed = zlib.crc32(f"{seed}:{case.name}".encode())
         figures, drawn = figures_of(scored, threshold or 0.0, self._planned.year, seed=case_seed)
