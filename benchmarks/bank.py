@@ -1,6 +1,6 @@
 """The bank: search times beside a float32 matrix product, memory, and what compaction costs.
 
-    python -m benchmarks.bank [--rounds N] [--machines N] [--json]
+    python -m benchmarks.bank [--rounds N] [--machines N] [--cases CASES.csv] [--json]
 
 One thread. The markdown printed is what stands in RESULTS.md. Compaction is measured on simulated machines, 10,000
 windows each, with the shipped embedder: AUC of ten-second clips, faults of the kind at -5 to 0 dB against the machine.
@@ -27,8 +27,10 @@ from benchmarks.timing import machine, take_turns
 from edge_asd.bank import METHODS, EmbeddingBank, unit_vectors
 from edge_asd.bank.search import FloatSearch, Int8Search
 from edge_asd.bank.vectors import directions
+from edge_asd.evaluation.cases import Case, CaseClip, read_cases
 from edge_asd.evaluation.metrics import roc_auc
 from edge_asd.frontend import log_mel
+from edge_asd.hearing import hear_clip
 from edge_asd.inference import load_embedder
 from edge_asd.model_package import load_model
 from edge_asd.normal import NormalSound
@@ -54,6 +56,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bank", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, default=300, help="rounds in which every search runs once (300)")
     parser.add_argument("--machines", type=int, default=len(KINDS), help=f"simulated machines ({len(KINDS)})")
+    parser.add_argument("--cases", type=Path, metavar="CASES.csv", help="compact the enrolments of recordings too")
     parser.add_argument("--json", action="store_true", help="print JSON instead of markdown")
     parser.add_argument("--memory-of", nargs=2, metavar=("SEARCH", "N"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -67,6 +70,7 @@ def main() -> int:
         "query_error": query_error(),
         "memory_mib": {f"{kind} {n}": _child_mib(kind, n) for n in (10_000, 100_000) for kind in ("int8", "float32")},
         "compaction": [compaction(i) for i in range(args.machines)],
+        "recordings": [of_recordings(case) for case in read_cases(args.cases)] if args.cases else [],
     }
     if args.json:
         json.dump(result, sys.stdout, indent=1)
@@ -207,6 +211,36 @@ def compaction(index: int) -> dict[str, Any]:
     return found
 
 
+def of_recordings(case: Case) -> dict[str, Any]:
+    """AUC on one machine's recordings with all enrolled windows and with those that 64 KiB hold."""
+    model, specs = load_model(), parse_scorers(SCORERS)
+    embedder = load_embedder(model)
+
+    def hear(clip: CaseClip) -> _Heard:
+        pieces = hear_clip(clip.path, model.contract, specs, embedder, whole=True, on_note=lambda note: None).pieces
+        features = {name: np.concatenate([piece.features[name] for piece in pieces]) for name in pieces[0].features}
+        return _Heard(features, np.concatenate([piece.spectra_db for piece in pieces]))
+
+    enrolled, clips = [hear(clip) for clip in case.enrol], [hear(clip) for clip in case.test]
+    labels = np.array([clip.anomalous for clip in case.test])
+    if labels.all() or not labels.any():
+        return {}
+    features = {name: np.concatenate([e.features[name] for e in enrolled]) for name in enrolled[0].features}
+    spectra_db = np.concatenate([e.spectra_db for e in enrolled])
+    target = np.array([clip.domain == "target" for clip in case.enrol]).repeat([len(e.spectra_db) for e in enrolled])
+    found: dict[str, Any] = {"case": case.name, "windows": len(spectra_db)}
+    for method in ("all", *METHODS):
+        kept = None
+        if method != "all":
+            retention = Retention(specs, features, spectra_db, target, BUDGET_BYTES, method)
+            kept, found["kept"] = retention.kept(), retention.n_kept
+        for scorer in NormalSound.fit(specs, features, spectra_db, target, kept=kept).scorers:
+            name = scorer.spec.features
+            scores = np.array([scorer.measure.distance(clip.features[name]).mean() for clip in clips])
+            found[f"{name}: {method}"] = 100.0 * roc_auc(scores[~labels], scores[labels])
+    return found
+
+
 def as_markdown(result: dict[str, Any]) -> str:
     """The tables of RESULTS.md."""
     lines = [result["machine"], "", "CPU us of one query over N vectors of 128 (cold / warm cache):", ""]
@@ -230,6 +264,15 @@ def as_markdown(result: dict[str, Any]) -> str:
     for name in columns:
         values = [row[name] for row in rows]
         lines.append(f"| {name} | " + " | ".join(f"{v:.2f}" for v in values) + f" | {np.mean(values):.2f} |")
+    rows = [row for row in result["recordings"] if row and row["kept"] < row["windows"]]
+    if rows:
+        columns = [name for name in rows[0] if ": " in name]
+        lines += ["", "AUC x 100 on recordings, of the cases whose windows exceed the budget:", ""]
+        lines += ["| case | kept | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
+        for row in rows:
+            cells = " | ".join(f"{row[name]:.1f}" for name in columns)
+            lines.append(f"| {row['case']} | {row['kept']} of {row['windows']} | {cells} |")
+        lines.append("| mean | | " + " | ".join(f"{np.mean([r[name] for r in rows]):.1f}" for name in columns) + " |")
     return "\n".join(lines)
 
 
