@@ -20,7 +20,7 @@ MAX_BANDS = 3
 ALIKE_DB = 3.0
 """Bands that moved within this of their median moved alike..."""
 ALIKE_SHARE = 0.6
-"""... and where so many of them did, it was the level."""
+"""... and where this share of them did, holding this share of the normal power, it was the level."""
 WIDE_SHARE = 0.12
 """A stretch of at least this share of all bands, over an octave or to an end of the spectrum, is broad."""
 UNEVEN_DB = 6.0
@@ -73,6 +73,9 @@ def level_finding(difference: Difference) -> Finding | None:
     if alike.mean() < ALIKE_SHARE or abs(shift) < float(np.median(difference.needed())):
         return None
     shift = float(change[alike].mean())
+    power = 10.0 ** (difference.normal / 10.0)
+    if power[alike].sum() < ALIKE_SHARE * power.sum():
+        return None  # noise that filled the quiet bands, while what is loud stayed as it was
     word = "louder" if shift > 0 else "quieter"
     text = f"everything is {word}: level {db_words(shift)}"
     weight = abs(shift) * len(change) ** 0.5
@@ -115,7 +118,9 @@ def _finding(difference: Difference, change: np.ndarray, run: tuple[int, int]) -
     weight = abs(mean_db) * inside.size**0.5
     if not wide:
         verb = "rose" if mean_db > 0 else "fell"
-        text = f"{hz_words(low_hz)} to {hz_words(high_hz)} {verb} by {abs(mean_db):.0f} dB"
+        ends = (hz_words(low_hz), hz_words(high_hz))
+        place = " to ".join(ends) if ends[0] != ends[1] else f"around {ends[0]}"
+        text = f"{place} {verb} by {abs(mean_db):.0f} dB"
         return Finding("band", text, weight, low_hz, high_hz, change_db=mean_db)
     where = f"from {hz_words(low_hz)} to {hz_words(high_hz)}"
     if at_top:
