@@ -4,6 +4,6 @@ What runs there is what a board would run, number for number; how long it takes 
 """
 
 from export.emulation.debian import ARCHITECTURES
-from export.emulation.sysroot import CPUS, Sysroot, default_cache, missing
+from export.emulation.sysroot import CPUS, SET_MARK, Sysroot, default_cache, missing
 
-__all__ = ["ARCHITECTURES", "CPUS", "Sysroot", "default_cache", "missing"]
+__all__ = ["ARCHITECTURES", "CPUS", "SET_MARK", "Sysroot", "default_cache", "missing"]

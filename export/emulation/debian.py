@@ -7,6 +7,7 @@ some 20 MB of downloads and a few seconds, where a debootstrap under emulation t
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -65,6 +66,7 @@ def build_root(root: Path, architecture: Architecture, packages: Sequence[str], 
         )
         if unpacked.returncode:
             raise UnavailableError(f"{archive.name} cannot be unpacked: {unpacked.stderr.strip()[-200:]}")
+    _alternatives(root / "usr/lib" / architecture.triplet)
 
 
 def make_skeleton(root: Path) -> None:
@@ -78,6 +80,26 @@ def make_skeleton(root: Path) -> None:
     (root / "dev/urandom").touch()
     (root / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\n")
+
+
+def _alternatives(libraries: Path) -> None:
+    """The links that installing (not only unpacking) a BLAS would make; Debian's numpy needs them."""
+    for name in ("blas/libblas.so.3", "lapack/liblapack.so.3"):
+        if (libraries / name).is_file():
+            (libraries / Path(name).name).symlink_to(name)
+
+
+def add_host_programs(root: Path, kind: Architecture) -> None:
+    """QEMU, and this machine's `env` to start it in a clean environment, with the libraries they need, in the root."""
+    for name, program in (("qemu", kind.qemu), ("env", "env")):
+        path = shutil.which(program)
+        assert path is not None, "checked by missing()"
+        shutil.copy2(path, root / "host" / name)
+        for line in subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout.splitlines():
+            for library in (word for word in line.split() if word.startswith("/")):
+                target = root / library.lstrip("/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(library, target)
 
 
 def download(architecture: Architecture, packages: Sequence[str], release: str, state: Path) -> list[Path]:

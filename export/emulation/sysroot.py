@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_asd.errors import UnavailableError
-from export.emulation.debian import ARCHITECTURES, Architecture, build_root, make_skeleton
+from export.emulation.debian import ARCHITECTURES, Architecture, add_host_programs, build_root, make_skeleton
 
 CPUS = {"cortex-a53": "Pi 3, Zero 2 W", "cortex-a72": "Pi 4", "cortex-a76": "Pi 5"}
 """Processors QEMU knows -> boards that have them."""
@@ -34,6 +34,8 @@ PYTHON_PACKAGES = (
 )
 """Enough to run Python with binary wheels."""
 COUNTER_SOURCE = Path(__file__).with_name("counter.c")
+SET_MARK = "os.getpriority(0, 0x0ED9EA5D)"
+"""Python that raises ProcessLookupError and is a mark for `Sysroot.marks`."""
 _TOOLS = {
     "qemu-aarch64": "qemu-user",
     "gcc": "gcc",
@@ -108,8 +110,7 @@ class Sysroot:
                 make_skeleton(building)
                 with tempfile.TemporaryDirectory(dir=cache) as state:
                     build_root(building, kind, packages, release, Path(state))
-                _host_programs(building, kind)
-                _alternatives(building / "usr/lib" / kind.triplet)
+                add_host_programs(building, kind)
                 cls(building, kind, cache, writable=True).run(["/sbin/ldconfig"])
         return cls(root, kind, cache)
 
@@ -195,14 +196,22 @@ class Sysroot:
     def instructions(self, argv: Sequence[str], **options: object) -> tuple[subprocess.CompletedProcess[str], int]:
         """`run`, and how many instructions of the board's processor it executed, start-up included.
 
-        Equal runs differ by less than a millionth. Run two lengths and subtract, so that start-up cancels.
+        Equal runs differ by less than a millionth.
+        """
+        done, counts = self.marks(argv, **options)
+        return done, counts[-1]
+
+    def marks(self, argv: Sequence[str], **options: object) -> tuple[subprocess.CompletedProcess[str], list[int]]:
+        """`run`, and the instructions executed until each mark the program set, at last until its end.
+
+        A Python program sets a mark by `SET_MARK`. Subtract marks, so that start-up cancels.
         """
         with tempfile.TemporaryDirectory() as folder:
             done = self.run(argv, count_into=Path(folder), **options)  # type: ignore[arg-type]
             counted = Path(folder) / "instructions"
             if not counted.is_file():
                 raise UnavailableError(f"the emulator counted nothing: {done.stderr.strip()[-300:]}")
-            return done, int(counted.read_text())
+            return done, [int(line) for line in counted.read_text().split()]
 
     def _entrance(self, mounts: Mapping[str, Path], children: bool) -> str:
         """Shell lines that turn a fresh namespace into the board; "$@" is what runs there."""
@@ -253,26 +262,6 @@ class Sysroot:
 
 
 _NO_BINFMT = 119
-
-
-def _alternatives(libraries: Path) -> None:
-    """The links that installing (not only unpacking) a BLAS would make; Debian's numpy needs them."""
-    for name in ("blas/libblas.so.3", "lapack/liblapack.so.3"):
-        if (libraries / name).is_file():
-            (libraries / Path(name).name).symlink_to(name)
-
-
-def _host_programs(root: Path, kind: Architecture) -> None:
-    """QEMU, and this machine's `env` to start it in a clean environment, with the libraries they need, in the root."""
-    for name, program in (("qemu", kind.qemu), ("env", "env")):
-        path = shutil.which(program)
-        assert path is not None, "checked by missing()"
-        shutil.copy2(path, root / "host" / name)
-        for line in subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout.splitlines():
-            for library in (word for word in line.split() if word.startswith("/")):
-                target = root / library.lstrip("/")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(library, target)
 
 
 @contextlib.contextmanager
