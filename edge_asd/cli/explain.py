@@ -56,8 +56,7 @@ def run(args: argparse.Namespace) -> int:
     bundle = opened_bundle(config)
     frames = read_frames(clip, bundle.contract.features, config.audio.channel, on_note=note)
     explained = explain_clip(frames, bundle)
-    threshold = bundle.clip_calibration.threshold
-    result = as_dict(clip, explained, threshold, out)
+    result = as_dict(clip, explained, out)
     if out is not None:
         write_atomically(out, explained.picture(headline({**result, "path": clip.name})))
     if args.json:
@@ -71,16 +70,17 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def as_dict(clip: Path, explained: ClipExplanation, threshold: float, out: Path | None) -> dict[str, Any]:
+def as_dict(clip: Path, explained: ClipExplanation, out: Path | None) -> dict[str, Any]:
     """The result as plain JSON types."""
     from edge_asd.formats import digits
+    from edge_asd.scale import SHOWN_THRESHOLD
 
     score = explained.score
     return {
         "path": str(clip),
         "score": digits(score.score),
-        "threshold": digits(threshold),
-        "anomalous": score.score > threshold,
+        "threshold": SHOWN_THRESHOLD,
+        "anomalous": score.score > SHOWN_THRESHOLD,
         "peak_time_s": round(score.peak_time_s, 2),
         "from_s": round(explained.from_s, 2),
         "to_s": round(explained.to_s, 2),
@@ -95,7 +95,7 @@ def headline(result: dict[str, Any]) -> str:
     """The verdict in one line."""
     verdict = "anomalous" if result["anomalous"] else "normal"
     return (
-        f"{result['path']}: {verdict}, score {result['score']:.3g} (threshold {result['threshold']:.3g}), "
+        f"{result['path']}: {verdict}, score {result['score']:.1f} (threshold {result['threshold']:.0f}), "
         f"the highest at {result['peak_time_s']:.1f} s"
     )
 
