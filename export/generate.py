@@ -40,7 +40,7 @@ class Dataset:
     """Windows by group; a group is one machine in one scene, first healthy, then faulty.
 
     windows: uint8 [groups, windows, frames, mels], see `decoded`.
-    teacher: float32 [groups, windows, 256].
+    teacher: float32 [groups, windows, 256], or [groups, windows, 0] where no teacher listened.
     states: int64 [groups, windows], the machine state each window belongs to.
     """
 
@@ -72,8 +72,9 @@ def states_of(recipe: Recipe) -> np.ndarray:
     return 2 * groups[:, None] + faulty[None, :]
 
 
-def machine_windows(recipe: Recipe, machine_index: int, teacher: Teacher) -> tuple[np.ndarray, np.ndarray]:
-    """All windows of one machine: uint8 [scenes, windows, frames, mels] and float16 [scenes, windows, 256]."""
+def machine_windows(recipe: Recipe, machine_index: int, teacher: Teacher | None) -> tuple[np.ndarray, np.ndarray]:
+    """All windows of one machine: uint8 [scenes, windows, frames, mels] and what the teacher hears in them, float16
+    [scenes, windows, 256], or [scenes, windows, 0] without one."""
     data, spec = recipe.data, recipe.features
     rng = np.random.default_rng([recipe.seed, machine_index])
     kind = KINDS[machine_index % len(KINDS)]
@@ -90,6 +91,9 @@ def machine_windows(recipe: Recipe, machine_index: int, teacher: Teacher) -> tup
                 # Frame 0 is half padding; from frame 1 on a window is what a live stream would show.
                 first = 1 + i * recipe.contract.window_frames
                 windows.append(encoded(frames[first : first + recipe.contract.window_frames]))
+                if teacher is None:
+                    targets.append(np.empty(0, np.float32))
+                    continue
                 start = (first * spec.hop_samples) - spec.n_fft // 2
                 heard = clip[start : start + _window_samples(recipe)]
                 targets.append(teacher.features(at_level(heard, data.level_dbfs)))
@@ -125,7 +129,7 @@ def _clip(
     return at_level(recorded(clip, channel_rng), data.level_dbfs)
 
 
-def data_key(recipe: Recipe, teacher_path: str | Path) -> str:
+def data_key(recipe: Recipe, teacher_path: str | Path | None) -> str:
     """Names the data a recipe generates: changes with its settings, the teacher and the code that makes sound."""
     settings = {
         "seed": recipe.seed,
@@ -137,14 +141,14 @@ def data_key(recipe: Recipe, teacher_path: str | Path) -> str:
     modules = (edge_asd.frontend, export.channel, export.teacher, sys.modules[__name__])
     sources = [inspect.getfile(module) for module in modules]
     sources += sorted(map(str, Path(inspect.getfile(edge_asd.simulator)).parent.glob("*.py")))
-    for source in (*map(Path, sources), Path(teacher_path)):
-        digest.update(source.read_bytes())
+    for source in (*sources, *([] if teacher_path is None else [teacher_path])):
+        digest.update(Path(source).read_bytes())
     return digest.hexdigest()[:12]
 
 
 def generate(
     recipe: Recipe,
-    teacher_path: str | Path,
+    teacher_path: str | Path | None,
     folder: Path,
     *,
     processes: int = 1,
@@ -152,35 +156,41 @@ def generate(
 ) -> Dataset:
     """Make, or find already made in `folder`, the data of a recipe. Name the folder by `data_key`.
 
+    teacher_path: the teacher's file; None: only sound and states are made.
+
     Raises ConfigError for settings that cannot work and DataError for a cache that is not what was written.
     """
-    _check(recipe)
+    _check(recipe, teacher_path is not None)
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{first:06d}.npz" for first in range(0, recipe.data.machines, MACHINES_PER_SHARD)]
-    jobs = [(recipe, str(teacher_path), path) for path in paths if not path.exists()]
-    if jobs:
+    jobs = [(recipe, teacher_path, path) for path in paths if not path.exists()]
+    if len(jobs) == 1 or processes == 1:
+        for done, job in enumerate(jobs, start=1):
+            _write_shard(job)
+            progress(f"generated {done} of {len(jobs)} shards of {MACHINES_PER_SHARD} machines")
+    elif jobs:
         # Spawned, not forked: interpreters and thread pools do not survive a fork.
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
             for done, _ in enumerate(pool.imap_unordered(_write_shard, jobs), start=1):
                 progress(f"generated {done} of {len(jobs)} shards of {MACHINES_PER_SHARD} machines")
-    return _load(recipe, paths)
+    return _load(recipe, paths, 0 if teacher_path is None else TEACHER_SIZE)
 
 
-def _check(recipe: Recipe) -> None:
+def _check(recipe: Recipe, taught: bool) -> None:
     data, spec = recipe.data, recipe.features
-    if spec.rate_hz != RATE_HZ:
+    if taught and spec.rate_hz != RATE_HZ:
         raise ConfigError(f"features.rate_hz is {spec.rate_hz}, but the teacher hears {RATE_HZ} Hz")
     n_samples = _window_samples(recipe)
-    if n_samples < PATCH_SAMPLES:
+    if taught and n_samples < PATCH_SAMPLES:
         raise ConfigError(f"a window of {n_samples} samples is shorter than the teacher's {PATCH_SAMPLES}")
     if min(data.machines, data.scenes_per_machine, data.windows_per_clip) < 1:
         raise ConfigError("data: machines, scenes_per_machine and windows_per_clip must be at least 1")
 
 
-def _write_shard(job: tuple[Recipe, str, Path]) -> None:
+def _write_shard(job: tuple[Recipe, str | Path | None, Path]) -> None:
     recipe, teacher_path, path = job
     first = int(path.stem)
-    teacher = Teacher(teacher_path)
+    teacher = None if teacher_path is None else Teacher(teacher_path)
     machines = range(first, min(first + MACHINES_PER_SHARD, recipe.data.machines))
     made = [machine_windows(recipe, index, teacher) for index in machines]
     unfinished = path.with_suffix(f".{os.getpid()}.tmp")
@@ -189,11 +199,11 @@ def _write_shard(job: tuple[Recipe, str, Path]) -> None:
     unfinished.replace(path)
 
 
-def _load(recipe: Recipe, paths: list[Path]) -> Dataset:
+def _load(recipe: Recipe, paths: list[Path], teacher_size: int) -> Dataset:
     states = states_of(recipe)
     frame_shape = (recipe.contract.window_frames, recipe.features.n_mels)
     windows = np.empty((*states.shape, *frame_shape), np.uint8)
-    teacher = np.empty((*states.shape, TEACHER_SIZE), np.float32)
+    teacher = np.empty((*states.shape, teacher_size), np.float32)
     row = 0
     for path in paths:
         try:

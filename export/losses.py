@@ -8,6 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edge_asd.errors import ConfigError
+from export.recipe import HeadSettings
+
 
 def distillation_loss(student: Tensor, teacher: Tensor) -> Tensor:
     """Mean cosine distance of each student embedding to its teacher's, [n, d] and [n, d] -> scalar."""
@@ -32,7 +35,95 @@ def relation_loss(student: Tensor, teacher: Tensor, group_size: int) -> Tensor:
     return (weights * distances).sum() / weights.sum().clamp_min(1e-9)
 
 
-class SubClusterAdaCos(nn.Module):
+class Head(nn.Module):
+    """Trainable centres on the unit sphere; `per_sample` turns cosines to them into a loss for each row.
+
+    In eval mode margins are left off: validation asks how well classes are told apart, not how well with a handicap.
+    """
+
+    def __init__(self, embedding_size: int, n_centres: int) -> None:
+        super().__init__()
+        self.centres = nn.Parameter(torch.empty(n_centres, embedding_size))
+        nn.init.xavier_uniform_(self.centres)
+
+    def cosines(self, embeddings: Tensor) -> Tensor:
+        """[n, d] -> [n, centres]."""
+        return functional.normalize(embeddings, dim=1) @ functional.normalize(self.centres, dim=1).T
+
+    def per_sample(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """[n, d] embeddings and [n] class numbers -> [n]."""
+        raise NotImplementedError
+
+    def class_cosines(self, embeddings: Tensor) -> Tensor:
+        """[n, d] -> [n, classes]: the nearest centre of each class."""
+        return self.cosines(embeddings)
+
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, partners: Tensor | None = None, shares: Tensor | None = None
+    ) -> Tensor:
+        """Mean loss, scalar. For mixed sounds (mixup, Zhang et al. 2018) `shares` [n] weigh the loss towards `labels`,
+        the rest goes to `partners` [n]."""
+        losses = self.per_sample(embeddings, labels)
+        if partners is not None and shares is not None:
+            losses = shares * losses + (1.0 - shares) * self.per_sample(embeddings, partners)
+        return losses.mean()
+
+
+class ArcFace(Head):
+    """Additive angular margin (Deng et al. 2019, arXiv 1801.07698): the true class must win by `margin` radians.
+
+    scale, margin: 64 and 0.5 in the paper. Past pi - margin, where cos(theta + margin) would rise again, the loss goes
+    on falling as a straight line (the authors' own remedy).
+    """
+
+    def __init__(self, embedding_size: int, n_classes: int, scale: float = 64.0, margin: float = 0.5) -> None:
+        super().__init__(embedding_size, n_classes)
+        self.scale, self.margin = scale, margin
+
+    def per_sample(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """[n, d] embeddings and [n] class numbers -> [n]."""
+        cosines = self.cosines(embeddings)
+        if self.training:
+            true = cosines.gather(1, labels[:, None])
+            # Rounding may put a cosine beyond 1 and the root's slope is infinite at 0.
+            sines = torch.sqrt((1.0 - true.square()).clamp_min(1e-12))
+            turned = true * math.cos(self.margin) - sines * math.sin(self.margin)
+            straight = true - math.sin(math.pi - self.margin) * self.margin
+            turned = torch.where(true > math.cos(math.pi - self.margin), turned, straight)
+            cosines = cosines.scatter(1, labels[:, None], turned)
+        return functional.cross_entropy(self.scale * cosines, labels, reduction="none")
+
+
+class AdaCos(Head):
+    """Cosine softmax whose scale follows the training (Zhang et al. 2019, arXiv 1905.00292, eq. 13-15).
+
+    Starts at sqrt(2) ln(C - 1); at each step becomes ln(B) / cos(min(pi / 4, median angle to the true centre)), B the
+    mean over the batch of the sum of exp(scale cos) over the wrong classes.
+    """
+
+    scale: Tensor
+
+    def __init__(self, embedding_size: int, n_classes: int) -> None:
+        if n_classes < 3:
+            raise ValueError(f"{n_classes} classes are too few for AdaCos's scale")
+        super().__init__(embedding_size, n_classes)
+        self.register_buffer("scale", torch.tensor(math.sqrt(2.0) * math.log(n_classes - 1)))
+
+    def per_sample(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """[n, d] embeddings and [n] class numbers -> [n]."""
+        cosines = self.cosines(embeddings)
+        if self.training:
+            self._follow(cosines.detach(), labels)
+        return functional.cross_entropy(self.scale * cosines, labels, reduction="none")
+
+    def _follow(self, cosines: Tensor, labels: Tensor) -> None:
+        true = cosines.gather(1, labels[:, None]).squeeze(1)
+        wrong = torch.exp(self.scale * cosines).scatter(1, labels[:, None], 0.0).sum(dim=1).mean()
+        median = torch.acos(true.clamp(-1.0, 1.0)).median()
+        self.scale.copy_(torch.log(wrong) / torch.cos(median.clamp_max(math.pi / 4)))
+
+
+class SubClusterAdaCos(Head):
     """AdaCos with several trainable centres a class and its scale fixed (Wilkinghoff 2021; Zhang et al. 2019).
 
     The scale is sqrt(2) ln(CK - 1) for C classes of K sub-clusters. A class's probability is the sum over its
@@ -40,18 +131,33 @@ class SubClusterAdaCos(nn.Module):
     """
 
     def __init__(self, embedding_size: int, n_classes: int, sub_clusters: int = 1) -> None:
-        super().__init__()
         n_centres = n_classes * sub_clusters
         if n_centres < 3:
             raise ValueError(f"{n_classes} classes of {sub_clusters} sub-clusters are too few for AdaCos's scale")
+        super().__init__(embedding_size, n_centres)
         self.sub_clusters = sub_clusters
         self.scale = math.sqrt(2.0) * math.log(n_centres - 1)
-        self.centres = nn.Parameter(torch.empty(n_centres, embedding_size))
-        nn.init.xavier_uniform_(self.centres)
 
-    def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """[n, d] embeddings and [n] class numbers -> scalar."""
-        cosines = functional.normalize(embeddings, dim=1) @ functional.normalize(self.centres, dim=1).T
-        log_p = functional.log_softmax(self.scale * cosines, dim=1)
+    def per_sample(self, embeddings: Tensor, labels: Tensor) -> Tensor:
+        """[n, d] embeddings and [n] class numbers -> [n]."""
+        log_p = functional.log_softmax(self.scale * self.cosines(embeddings), dim=1)
         per_class = torch.logsumexp(log_p.unflatten(1, (-1, self.sub_clusters)), dim=2)
-        return functional.nll_loss(per_class, labels)
+        return functional.nll_loss(per_class, labels, reduction="none")
+
+    def class_cosines(self, embeddings: Tensor) -> Tensor:
+        """[n, d] -> [n, classes]: the nearest centre of each class."""
+        return self.cosines(embeddings).unflatten(1, (-1, self.sub_clusters)).amax(dim=2)
+
+
+def build_head(settings: HeadSettings, embedding_size: int, n_classes: int) -> Head:
+    """The recipe's head. Raises ConfigError for a kind nobody knows or too few classes."""
+    try:
+        if settings.kind == "arcface":
+            return ArcFace(embedding_size, n_classes, settings.scale, settings.margin)
+        if settings.kind == "adacos":
+            return AdaCos(embedding_size, n_classes)
+        if settings.kind == "sub-cluster-adacos":
+            return SubClusterAdaCos(embedding_size, n_classes, settings.sub_clusters)
+    except ValueError as error:
+        raise ConfigError(f"head: {error}") from error
+    raise ConfigError(f"head.kind {settings.kind!r} is none of arcface, adacos, sub-cluster-adacos")

@@ -1,8 +1,7 @@
-"""From torch to the float ONNX network: batch axis free, every BatchNorm folded into its convolution."""
+"""From torch to the float ONNX network: batch axis free, BatchNorms folded into convolutions, PReLU rewritten."""
 
 from __future__ import annotations
 
-import copy
 import tempfile
 import warnings
 from pathlib import Path
@@ -10,22 +9,11 @@ from pathlib import Path
 import onnx
 import torch
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from export.rewrite import folded, without_prelu
 
 INPUT, OUTPUT = "log_mel", "embedding"
 OPSET = 17
-
-
-def folded(model: nn.Module) -> nn.Module:
-    """A copy in eval mode whose BatchNorms that follow a convolution live in its weights."""
-    model = copy.deepcopy(model).eval()
-    for module in model.modules():
-        if isinstance(module, nn.Sequential):
-            for i in range(len(module) - 1):
-                conv, norm = module[i], module[i + 1]
-                if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-                    module[i], module[i + 1] = fuse_conv_bn_eval(conv, norm), nn.Identity()
-    return model
 
 
 def to_onnx(model: nn.Module, window_frames: int, n_mels: int) -> bytes:
@@ -35,7 +23,7 @@ def to_onnx(model: nn.Module, window_frames: int, n_mels: int) -> bytes:
         warnings.simplefilter("ignore", DeprecationWarning)
         path = Path(folder) / "network.onnx"
         torch.onnx.export(
-            folded(model),
+            folded(without_prelu(model)),
             (torch.zeros(2, 1, window_frames, n_mels),),
             str(path),
             input_names=[INPUT],

@@ -1,35 +1,71 @@
-"""A recipe: every setting that decides what a trained model is, in one YAML file, checked once.
-
-Keys left out take the defaults below; a key nobody knows is an error that names the nearest known one.
-"""
+"""A recipe: every setting that decides what a trained model is. `export.recipe_file` reads one from YAML."""
 
 from __future__ import annotations
 
 import dataclasses
-import typing
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from edge_asd.config.nearest import nearest
 from edge_asd.contract import LogMelSpec, ModelContract
-from edge_asd.errors import ConfigError, DataError, MissingInputError
-
-RECIPES = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
 class ModelSettings:
     """The network.
 
-    table: layer table, a key of `export.mobilefacenet.LAYER_TABLES`.
-    width: multiplier of every hidden channel count.
+    kind: "mobilefacenet" or "frame-vit".
     embedding_size: numbers in one embedding.
+    table, width, activation: of MobileFaceNet: layer table, multiplier of every hidden channel count, "relu6" or
+        "prelu".
+    size, depth, heads, mlp_size: of the frame ViT: width of a token, blocks, attention heads, width of the perceptron.
     """
 
+    kind: str = "mobilefacenet"
+    embedding_size: int = 128
     table: str = "stgram"
     width: float = 1.0
-    embedding_size: int = 128
+    activation: str = "relu6"
+    size: int = 192
+    depth: int = 4
+    heads: int = 3
+    mlp_size: int = 768
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """The classifier that shapes the embedding in training and is thrown away afterwards.
+
+    kind: "sub-cluster-adacos", "adacos" or "arcface".
+    sub_clusters: centres a class has, of sub-cluster AdaCos.
+    scale, margin: of ArcFace.
+    """
+
+    kind: str = "sub-cluster-adacos"
+    sub_clusters: int = 4
+    scale: float = 64.0
+    margin: float = 0.5
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """What is done to training windows, drawn anew each time; nothing of it touches validation.
+
+    mixup_probability, mixup_alpha: how often a window is mixed with another, and the Beta distribution of the shares.
+    speed_spread: recordings are played at 1 - spread, 1 or 1 + spread times their speed (and pitch); 0: never.
+    room_probability: how often a recording is put into a simulated room.
+    level_db: lowest and highest change of a recording's level, before it is taken down in 16 bits again.
+    time_masks, time_mask_frames, mel_masks, mel_mask_bands: SpecAugment: how many stripes, and the widest, are
+        replaced by the window's mean.
+    """
+
+    mixup_probability: float = 0.0
+    mixup_alpha: float = 0.5
+    speed_spread: float = 0.0
+    room_probability: float = 0.0
+    level_db: tuple[float, float] = (0.0, 0.0)
+    time_masks: int = 0
+    time_mask_frames: int = 8
+    mel_masks: int = 0
+    mel_mask_bands: int = 16
 
 
 @dataclass(frozen=True)
@@ -67,9 +103,12 @@ class TrainSettings:
     learning_rate, warmup_steps, weight_decay: AdamW, linear warm-up, then half a cosine down to nothing.
     distil_weight: of the cosine distance to the teacher.
     relation_weight: of the same after subtracting the group's mean: how one machine's sounds differ.
-    identity_weight: of the sub-cluster AdaCos classification of machine states.
-    sub_clusters: centres a machine state has.
-    checkpoint_steps: steps between checkpoints.
+    identity_weight: of the head's classification (of machine states, or of the classes of given recordings).
+    clip_norm: longest gradient.
+    checkpoint_steps: steps between checkpoints, each with a line of metrics and, where there is one, a validation.
+    validation_share: of the recordings (or generated scenes), kept from training to choose the best state by; 0: none,
+        and the last state is the best.
+    patience: validations in a row without a better one that end the training early; 0: never.
     """
 
     steps: int = 1000
@@ -81,21 +120,29 @@ class TrainSettings:
     distil_weight: float = 1.0
     relation_weight: float = 0.5
     identity_weight: float = 0.05
-    sub_clusters: int = 4
+    clip_norm: float = 5.0
     checkpoint_steps: int = 100
+    validation_share: float = 0.0
+    patience: int = 0
 
 
 @dataclass(frozen=True)
 class QuantiseSettings:
-    """Static int8.
+    """Int8.
 
-    calibration_windows: generated windows the activation ranges are measured on.
-    float_first, float_last: how many convolutions from the input and from the output stay in float.
+    calibration_windows: windows the activation ranges are measured on.
+    float_first, float_last: how many convolutions or matrix products from the input and from the output stay in float.
+    activation_bits: 8, or 16 (a runtime without 16-bit kernels multiplies those in float).
+    choose: let measurement choose these three: the fewest float layers that hold the score.
+    qat_steps: of quantisation-aware fine-tuning where no choice holds the score; 0: none.
     """
 
     calibration_windows: int = 512
     float_first: int = 0
     float_last: int = 0
+    activation_bits: int = 8
+    choose: bool = True
+    qat_steps: int = 300
 
 
 @dataclass(frozen=True)
@@ -120,9 +167,16 @@ class Recipe:
     features: LogMelSpec = field(default_factory=LogMelSpec)
     contract: ContractSettings = field(default_factory=ContractSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
+    head: HeadSettings = field(default_factory=HeadSettings)
     data: DataSettings = field(default_factory=DataSettings)
+    augment: AugmentSettings = field(default_factory=AugmentSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     quantise: QuantiseSettings = field(default_factory=QuantiseSettings)
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a loss with weight compares with the teacher."""
+        return self.train.distil_weight > 0.0 or self.train.relation_weight > 0.0
 
     def model_contract(self) -> ModelContract:
         """The contract the finished package carries."""
@@ -132,60 +186,3 @@ class Recipe:
             embedding_size=self.model.embedding_size,
             **dataclasses.asdict(self.contract),
         )
-
-
-def load_recipe(name_or_path: str | Path) -> Recipe:
-    """Read a recipe by the name of a shipped one or by path.
-
-    Raises MissingInputError when there is no such file, ConfigError when it is not a valid recipe.
-    """
-    import yaml
-
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        path = RECIPES / f"{name_or_path}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
-        raise MissingInputError(f"no recipe {str(name_or_path)!r}", remedy=f"give a .yaml file or one of: {known}")
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    try:
-        recipe = _build(Recipe, data, str(path))
-        recipe.model_contract()
-    except DataError as error:
-        raise ConfigError(f"{path}: {error.message}") from error
-    return recipe
-
-
-def _build(cls: type, data: Any, where: str) -> Any:
-    """Parsed YAML as dataclass `cls`, nested ones included."""
-    if not isinstance(data, dict):
-        raise ConfigError(f"{where}: expected keys and values, found {type(data).__name__}")
-    types = typing.get_type_hints(cls)
-    values = {}
-    for key, value in data.items():
-        if key not in types:
-            near = nearest(str(key), types)
-            raise ConfigError(f"{where}: unknown key {key!r}", remedy=f"the nearest known key is {near!r}")
-        values[key] = _convert(types[key], value, f"{where}: {key}")
-    for f in dataclasses.fields(cls):
-        if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"{where}: key {f.name!r} is missing")
-    return cls(**values)
-
-
-def _convert(wanted: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(wanted):
-        return _build(typing.cast(type, wanted), value, where)
-    if typing.get_origin(wanted) is tuple:
-        if isinstance(value, list) and len(value) == 2:
-            low, high = (_convert(float, v, where) for v in value)
-            if low <= high:
-                return (low, high)
-        raise ConfigError(f"{where}: {value!r} is not [lowest, highest]")
-    number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
-    if type(value) is not wanted and not number:
-        raise ConfigError(f"{where}: {value!r} is not of type {wanted.__name__}")
-    return wanted(value)

@@ -1,11 +1,10 @@
-"""The training loop: seeded, resumable at any checkpoint, the same weights either way."""
+"""The training loop for every network, head and source of sound: seeded, resumable, the same weights either way."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,89 +12,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from edge_asd.contract import ModelContract
-from edge_asd.errors import ConfigError, DataError
-from edge_asd.inference.embedder import normalised
-from export.generate import Dataset, decoded
-from export.losses import SubClusterAdaCos, distillation_loss, relation_loss
-from export.mobilefacenet import MobileFaceNet
+from edge_asd.errors import DataError
+from export.batches import Batch, Batches
+from export.losses import Head, build_head, distillation_loss, relation_loss
+from export.networks import Network, build_network
 from export.recipe import Recipe
+from export.rewrite import clamp_slopes
+from export.run_folder import Progression, RunFolder
 
-CLIP_NORM = 5.0
 REPORT_STEPS = 20
 """Steps the reported losses are averaged over."""
-
-
-def build_model(recipe: Recipe) -> MobileFaceNet:
-    """The recipe's network with fresh weights from torch's generator."""
-    return MobileFaceNet(
-        window_frames=recipe.contract.window_frames,
-        n_mels=recipe.features.n_mels,
-        embedding_size=recipe.model.embedding_size,
-        table=recipe.model.table,
-        width=recipe.model.width,
-    )
-
-
-@dataclass(frozen=True)
-class TeacherSpace:
-    """The teacher centred per dimension and turned onto its leading principal axes.
-
-    Turning keeps every cosine but for what the axes left out hold, so the embedding itself can be the target and no
-    projection stands between the two geometries.
-
-    mean: [256]; axes: [256, d], orthonormal columns; kept: share of the variance the axes hold.
-    """
-
-    mean: np.ndarray
-    axes: np.ndarray
-    kept: float
-
-    @classmethod
-    def fit(cls, features: np.ndarray, size: int) -> TeacherSpace:
-        """From float32 [n, 256] features. `size` above 256 is refused with ConfigError."""
-        if size > features.shape[1]:
-            raise ConfigError(f"model.embedding_size {size} is above the teacher's {features.shape[1]}")
-        mean = features.mean(axis=0, dtype=np.float64)
-        centred = features - mean
-        power, axes = np.linalg.eigh(centred.T @ centred)
-        return cls(mean, axes[:, ::-1][:, :size], float(power[::-1][:size].sum() / max(power.sum(), 1e-30)))
-
-    def apply(self, features: np.ndarray) -> np.ndarray:
-        """[..., 256] -> float32 [..., d]."""
-        return ((features - self.mean) @ self.axes).astype(np.float32)
-
-
-class Batches:
-    """Batches by number: which groups and windows make batch `step` depends on nothing but the seed."""
-
-    def __init__(self, recipe: Recipe, contract: ModelContract, data: Dataset, targets: np.ndarray) -> None:
-        self._seed, self._settings = recipe.seed, recipe.train
-        self._contract, self._data, self._targets = contract, data, targets
-        n_groups, n_windows = data.states.shape
-        if self._settings.groups_per_batch > n_groups or self._settings.windows_per_group > n_windows:
-            raise ConfigError(
-                f"train: batches of {self._settings.groups_per_batch} groups x {self._settings.windows_per_group} "
-                f"windows need more data than {n_groups} x {n_windows}"
-            )
-        self._per_epoch = n_groups // self._settings.groups_per_batch
-
-    def __getitem__(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Inputs [n, 1, frames, mels], targets [n, d] and states [n], group after group."""
-        epoch, position = divmod(step, self._per_epoch)
-        n_groups, n_windows = self._data.states.shape
-        size = self._settings.groups_per_batch
-        order = np.random.default_rng([self._seed, 1, epoch]).permutation(n_groups)
-        groups = order[position * size : (position + 1) * size, None]
-        rng = np.random.default_rng([self._seed, 2, step])
-        windows = rng.permuted(np.tile(np.arange(n_windows), (size, 1)), axis=1)
-        windows = windows[:, : self._settings.windows_per_group]
-        flat = decoded(self._data.windows[groups, windows]).reshape(-1, *self._data.windows.shape[2:])
-        return (
-            torch.from_numpy(normalised(flat, self._contract)),
-            torch.from_numpy(self._targets[groups, windows]).flatten(0, 1),
-            torch.from_numpy(self._data.states[groups, windows]).flatten(),
-        )
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:
@@ -105,95 +31,163 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     return settings.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / settings.steps))
 
 
-def train(
-    recipe: Recipe,
-    data: Dataset,
-    checkpoint: Path,
-    *,
-    run_key: str,
-    stop_after: int | None = None,
-    progress: Callable[[str], None] = lambda line: None,
-) -> tuple[MobileFaceNet, dict[str, float]]:
-    """Train from scratch or from `checkpoint`; give the network in eval mode and the mean losses of the last tenth.
-
-    run_key: names recipe and data; a checkpoint of another key is refused with DataError.
-    stop_after: leave off after this step with a checkpoint, as a stop from outside would.
-    """
-    settings = recipe.train
-    torch.manual_seed(recipe.seed)
-    space = TeacherSpace.fit(data.teacher.reshape(-1, data.teacher.shape[-1]), recipe.model.embedding_size)
-    progress(f"{space.kept:.1%} of the teacher's variance in {recipe.model.embedding_size} axes")
-    contract = recipe.model_contract()
-    batches = Batches(recipe, contract, data, space.apply(data.teacher))
-    model = build_model(recipe)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    identity = SubClusterAdaCos(recipe.model.embedding_size, data.n_states, settings.sub_clusters)
-    learnt = nn.ModuleDict({"model": model, "identity": identity})
-    optimiser = torch.optim.AdamW(learnt.parameters(), weight_decay=settings.weight_decay)
-    first_step, recent = _restore(checkpoint, run_key, learnt, optimiser)
-    learnt.train()
-    for step in range(first_step, settings.steps if stop_after is None else min(stop_after, settings.steps)):
-        inputs, targets, states = batches[step]
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, recipe)
-        embeddings = model(inputs.contiguous(memory_format=torch.channels_last))
-        losses = {
-            "distil": distillation_loss(embeddings, targets),
-            "relation": relation_loss(embeddings, targets, settings.windows_per_group),
-            "identity": identity(embeddings, states),
-        }
-        total = (
-            settings.distil_weight * losses["distil"]
-            + settings.relation_weight * losses["relation"]
-            + settings.identity_weight * losses["identity"]
-        )
-        optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(learnt.parameters(), CLIP_NORM)
-        optimiser.step()
-        recent.append({name: float(value.detach()) for name, value in losses.items()})
-        del recent[: -max(REPORT_STEPS, settings.steps // 10)]
-        if (step + 1) % settings.checkpoint_steps == 0 or step + 1 in (stop_after, settings.steps):
-            _save(checkpoint, run_key, step + 1, recent, learnt, optimiser)
-            report = "  ".join(f"{name} {value:.4f}" for name, value in _mean(recent[-REPORT_STEPS:]).items())
-            progress(f"step {step + 1}/{settings.steps}  {report}")
-    return model.eval(), _mean(recent)
-
-
 def run_key(recipe: Recipe, data_key: str) -> str:
     """Names one training run: the data it reads and the settings that shape the weights."""
     seen = recipe.contract
     inputs = (seen.window_frames, seen.input_mean, seen.input_offset_db, seen.input_scale_db)
-    settings = repr((data_key, recipe.seed, inputs, recipe.model, recipe.train))
+    shaping = (recipe.features, recipe.model, recipe.head, recipe.augment, recipe.train)
+    settings = repr((data_key, recipe.seed, inputs, *shaping))
     return hashlib.sha256(settings.encode()).hexdigest()[:12]
 
 
-def _mean(losses: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in losses])) for name in losses[0]}
+def train(
+    recipe: Recipe,
+    batches: Batches,
+    folder: Path,
+    *,
+    key: str,
+    stop_after: int | None = None,
+    at_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
+    note: Callable[[str], None] = lambda line: None,
+) -> tuple[Network, dict[str, Any]]:
+    """Train from scratch, or on from the checkpoint in `folder`; give the best network, in eval mode, and the summary.
+
+    key: names recipe and data, see `run_key`.
+    stop_after: leave off after this step with a checkpoint, as a stop from outside would.
+    at_step: told of each step and its losses. note: told in words what happens now and then.
+
+    Raises DataError where the folder belongs to another run or the loss is no number any more.
+    """
+    settings = recipe.train
+    torch.manual_seed(recipe.seed)
+    run = RunFolder(folder, recipe, key)
+    model = build_network(recipe)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learnt = nn.ModuleDict({"model": model})
+    head = None
+    if settings.identity_weight:
+        head = build_head(recipe.head, recipe.model.embedding_size, batches.n_classes)
+        learnt["head"] = head
+    optimiser = torch.optim.AdamW(learnt.parameters(), weight_decay=settings.weight_decay)
+    state = run.restore(learnt, optimiser)
+    if state.step:
+        note(f"goes on from step {state.step}")
+    end = settings.steps if stop_after is None else min(stop_after, settings.steps)
+    learnt.train()
+    while state.step < end and not state.over:
+        rate = learning_rate(state.step, recipe)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        losses = _losses(model, head, batches[state.step], recipe)
+        if not torch.isfinite(losses["total"]):
+            raise DataError(
+                f"training fell apart at step {state.step}: the loss is {float(losses['total'].detach())}",
+                remedy="lower train.learning_rate",
+            )
+        optimiser.zero_grad(set_to_none=True)
+        losses["total"].backward()
+        nn.utils.clip_grad_norm_(learnt.parameters(), settings.clip_norm)
+        optimiser.step()
+        clamp_slopes(model)
+        state.step += 1
+        state.recent.append({name: float(value.detach()) for name, value in losses.items()})
+        del state.recent[: -max(REPORT_STEPS, settings.steps // 10)]
+        at_step(state.step, state.recent[-1])
+        if state.step % settings.checkpoint_steps == 0 or state.step in (stop_after, settings.steps):
+            _checkpoint(run, recipe, batches, model, head, state, rate, note)
+            run.save(learnt, optimiser, state)
+    summary = _summary(recipe, batches, state)
+    if state.over:
+        run.keep("last", model, {"step": state.step, "train": _mean(state.recent), "provenance": batches.provenance})
+        run.summarise(summary)
+        model.load_state_dict(torch.load(folder / "best" / "weights.pt", map_location="cpu", weights_only=True))
+    model.eval()
+    return model, summary
 
 
-def _save(
-    path: Path, key: str, step: int, recent: list[dict[str, float]], learnt: nn.Module, optimiser: torch.optim.Optimizer
+def _losses(model: Network, head: Head | None, batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
+    """Every loss with weight, and their weighted sum as "total"."""
+    settings = recipe.train
+    embeddings = model(batch.inputs.contiguous(memory_format=torch.channels_last))
+    losses = {}
+    total = embeddings.new_zeros(())
+    if batch.targets is not None and settings.distil_weight:
+        losses["distil"] = distillation_loss(embeddings, batch.targets)
+        total = total + settings.distil_weight * losses["distil"]
+    if batch.targets is not None and settings.relation_weight:
+        losses["relation"] = relation_loss(embeddings, batch.targets, settings.windows_per_group)
+        total = total + settings.relation_weight * losses["relation"]
+    if head is not None:
+        for_head = model.for_head(embeddings)
+        losses["identity"] = head(for_head, batch.labels, batch.partners, batch.shares)
+        total = total + settings.identity_weight * losses["identity"]
+        if not model.training:
+            losses["accuracy"] = (head.class_cosines(for_head).argmax(dim=1) == batch.labels).float().mean()
+    losses["total"] = total
+    return losses
+
+
+def _checkpoint(
+    run: RunFolder,
+    recipe: Recipe,
+    batches: Batches,
+    model: Network,
+    head: Head | None,
+    state: Progression,
+    rate: float,
+    note: Callable[[str], None],
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    state = {"key": key, "step": step, "recent": recent}
-    torch.save({**state, "learnt": learnt.state_dict(), "optimiser": optimiser.state_dict()}, unfinished)
-    unfinished.replace(path)
+    """Validate, note the metrics, keep the state if it is the best so far, and see whether the run is over."""
+    validation = _validated(model, head, batches, recipe)
+    line = {"step": state.step, "learning_rate": rate, "train": _mean(state.recent[-REPORT_STEPS:])}
+    if validation:
+        line["validation"] = validation
+    better = not validation or state.best is None or validation["total"] < state.best["validation"]["total"]
+    line["best"] = better
+    if better:
+        state.best, state.waited = line, 0
+        run.keep("best", model, {**line, "provenance": batches.provenance})
+    else:
+        state.waited += 1
+    run.log(line)
+    out_of_patience = bool(recipe.train.patience) and state.waited >= recipe.train.patience
+    state.over = out_of_patience or state.step >= recipe.train.steps
+    shown = "  ".join(
+        f"{name} {value:.4f}" for name, value in (validation or _mean(state.recent[-REPORT_STEPS:])).items()
+    )
+    note(f"step {state.step}/{recipe.train.steps}  {'validation  ' if validation else ''}{shown}")
+    if out_of_patience:
+        note(f"no better validation since step {state.best['step'] if state.best else 0}: stopped")
 
 
-def _restore(
-    path: Path, key: str, learnt: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[int, list[dict[str, float]]]:
-    """Load a checkpoint when there is one; give the step to go on with and the latest losses."""
-    if not path.exists():
-        return 0, []
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises anything from KeyError to UnpicklingError for a damaged file
-        raise DataError(f"{path} is not a checkpoint", remedy="delete it and run again") from error
-    if state.get("key") != key:
-        raise DataError(f"{path} belongs to other settings or data", remedy="delete it or choose another directory")
-    learnt.load_state_dict(state["learnt"])
-    optimiser.load_state_dict(state["optimiser"])
-    return int(state["step"]), list(state["recent"])
+def _validated(model: Network, head: Head | None, batches: Batches, recipe: Recipe) -> dict[str, float]:
+    """Mean losses and accuracy over what was kept from training, weighed by windows; {} where nothing was."""
+    rows, weights = [], []
+    model.eval()
+    if head is not None:
+        head.eval()
+    with torch.no_grad():
+        for batch in batches.validation():
+            rows.append({name: float(value) for name, value in _losses(model, head, batch, recipe).items()})
+            weights.append(len(batch.labels))
+    model.train()
+    if head is not None:
+        head.train()
+    return {name: float(np.average([row[name] for row in rows], weights=weights)) for name in rows[0]} if rows else {}
+
+
+def _summary(recipe: Recipe, batches: Batches, state: Progression) -> dict[str, Any]:
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "data": batches.described,
+        "steps": state.step,
+        "of_steps": recipe.train.steps,
+        "stopped_early": state.over and state.step < recipe.train.steps,
+        "final_losses": _mean(state.recent),
+        "best": state.best,
+    }
+
+
+def _mean(losses: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in losses])) for name in losses[0]} if losses else {}

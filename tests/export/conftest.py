@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from export.generate import Dataset, encoded, states_of
-from export.recipe import ContractSettings, DataSettings, ModelSettings, Recipe, TrainSettings
+from export.recipe import ContractSettings, DataSettings, HeadSettings, ModelSettings, Recipe, TrainSettings
 
 
 @pytest.fixture
@@ -14,10 +14,9 @@ def tiny_recipe():
         seed=5,
         contract=ContractSettings(window_frames=64),
         model=ModelSettings(table="stgram", width=0.125, embedding_size=16),
+        head=HeadSettings(sub_clusters=2),
         data=DataSettings(machines=4, scenes_per_machine=2, windows_per_clip=2),
-        train=TrainSettings(
-            steps=6, groups_per_batch=4, windows_per_group=3, warmup_steps=2, checkpoint_steps=2, sub_clusters=2
-        ),
+        train=TrainSettings(steps=6, groups_per_batch=4, windows_per_group=3, warmup_steps=2, checkpoint_steps=2),
     )
 
 

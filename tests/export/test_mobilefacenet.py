@@ -3,7 +3,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from edge_asd.errors import ConfigError  # noqa: E402
-from export.mobilefacenet import MobileFaceNet, count_parameters, scaled  # noqa: E402
+from export.mobilefacenet import MobileFaceNet, scaled  # noqa: E402
+from export.networks import count_parameters  # noqa: E402
 
 
 def network(**changes):
@@ -11,7 +12,7 @@ def network(**changes):
 
 
 @pytest.mark.parametrize("table", ["original", "stgram"])
-@pytest.mark.parametrize(("window_frames", "n_mels"), [(64, 128), (32, 128), (100, 64)])
+@pytest.mark.parametrize(("window_frames", "n_mels"), [(64, 128), (32, 128), (100, 64), (313, 128)])
 def test_any_window_becomes_one_embedding(table, window_frames, n_mels):
     model = network(table=table, window_frames=window_frames, n_mels=n_mels, width=0.25).eval()
     assert model(torch.zeros(3, 1, window_frames, n_mels)).shape == (3, 128)
@@ -35,7 +36,9 @@ def test_nothing_but_relu6_stands_between_convolutions():
     assert kinds == {"Conv2d", "BatchNorm2d", "ReLU6", "Flatten"}
 
 
-@pytest.mark.parametrize("wrong", [{"table": "resnet"}, {"width": 0.0}, {"window_frames": 8}, {"embedding_size": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"table": "resnet"}, {"activation": "swish"}, {"width": 0.0}, {"window_frames": 8}, {"embedding_size": 0}]
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ConfigError, match=str(next(iter(wrong.values())))):
         network(**wrong)

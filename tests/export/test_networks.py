@@ -7,15 +7,14 @@ import pytest
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 onnx = pytest.importorskip("onnx", reason="the export extra is not installed")
 
-from edge_asd.errors import DataError  # noqa: E402
+from edge_asd.errors import ConfigError, DataError  # noqa: E402
 from edge_asd.inference.onnx import OnnxEmbedder  # noqa: E402
 from edge_asd.model_package import load_model  # noqa: E402
-from export.default_model import embedding_cosines  # noqa: E402
+from export.integer_ops import onnx_integer_ops, require_integer  # noqa: E402
+from export.networks import build_network  # noqa: E402
 from export.onnx_export import to_onnx  # noqa: E402
 from export.package import write_package  # noqa: E402
-from export.quantise import integer_convolutions, quantised  # noqa: E402
-from export.recipe import QuantiseSettings  # noqa: E402
-from export.train import build_model  # noqa: E402
+from export.quantise import Quantiser  # noqa: E402
 
 N_WINDOWS = 24
 
@@ -30,7 +29,7 @@ def windows():
 def model(tiny_recipe):
     """A network whose BatchNorms have statistics of their own: fresh ones would hide a wrong folding."""
     torch.manual_seed(0)
-    model = build_model(tiny_recipe)
+    model = build_network(tiny_recipe)
     model.train()
     with torch.no_grad():
         for module in model.modules():
@@ -46,6 +45,11 @@ def model(tiny_recipe):
 @pytest.fixture
 def network(model):
     return to_onnx(model, 64, 128)
+
+
+def embedding_cosines(contract, one, other, windows):
+    a, b = (OnnxEmbedder(network, contract).embed(windows) for network in (one, other))
+    return (a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
 
 
 def run(network, inputs):
@@ -67,10 +71,10 @@ def test_no_batchnorm_is_left(network):
 
 
 def test_every_convolution_becomes_integer_and_hardly_moves(network, windows, tiny_recipe):
-    int8 = quantised(network, windows, QuantiseSettings())
-    integer, convolutions = integer_convolutions(int8)
-    assert integer == convolutions == integer_convolutions(network)[1] > 10
-    assert integer_convolutions(network)[0] == 0
+    int8 = Quantiser(network, windows).static()
+    count = onnx_integer_ops(int8)
+    assert count.integer == count.all == onnx_integer_ops(network).all > 10
+    assert onnx_integer_ops(network).integer == 0
     contract = tiny_recipe.model_contract()
     cosines = embedding_cosines(contract, network, int8, contract.input_scale_db * windows[:, 0])
     assert cosines.mean() > 0.95  # random weights on white noise; the shipped network is held to more below
@@ -83,27 +87,29 @@ def test_weights_keep_to_seven_bits(network, windows):
 
     weights = [
         numpy_helper.to_array(t)
-        for t in onnx.load_from_string(quantised(network, windows, QuantiseSettings())).graph.initializer
+        for t in onnx.load_from_string(Quantiser(network, windows).static()).graph.initializer
         if t.data_type == onnx.TensorProto.INT8 and len(t.dims) == 4
     ]
     assert weights and all(np.abs(w.astype(int)).max() <= 64 for w in weights)
 
 
 def test_first_and_last_convolutions_can_stay_float(network, windows):
-    int8 = quantised(network, windows, QuantiseSettings(float_first=1, float_last=2))
-    integer, convolutions = integer_convolutions(int8)
-    assert integer == convolutions - 3
+    quantiser = Quantiser(network, windows)
+    count = onnx_integer_ops(quantiser.static(quantiser.ends(1, 2)))
+    assert count.integer == count.all - 3
+    with pytest.raises(ConfigError, match="leave nothing"):
+        quantiser.ends(20, 20)
 
 
 @pytest.mark.parametrize("level", [0.0, np.nan])
 def test_silent_calibration_is_refused(network, level):
     with pytest.raises(DataError, match="calibration"):
-        quantised(network, np.full((4, 1, 64, 128), level, np.float32), QuantiseSettings())
+        Quantiser(network, np.full((4, 1, 64, 128), level, np.float32))
 
 
 def test_a_written_package_loads_and_runs(network, windows, tiny_recipe, tmp_path):
     contract = tiny_recipe.model_contract()
-    int8 = quantised(network, windows, QuantiseSettings())
+    int8 = Quantiser(network, windows).static()
     write_package(tmp_path / "m", contract, {("onnx", "int8"): int8, ("onnx", "fp32"): network}, {"made": "in a test"})
     for precision, expected in (("int8", int8), ("fp32", network)):
         loaded = load_model(tmp_path / "m", precision)
@@ -120,9 +126,11 @@ def test_the_shipped_package_is_whole_small_and_integer():
     assert (int8.contract.window_frames, int8.contract.features.n_mels, int8.contract.embedding_size) == (64, 128, 128)
     assert len(int8.network) <= 1_000_000
     floats = int8.provenance["recipe"]["quantise"]
-    integer, convolutions = integer_convolutions(int8.network)
-    assert integer == convolutions - floats["float_first"] - floats["float_last"] > 0.8 * convolutions
-    assert integer_convolutions(fp32.network)[0] == 0
+    count = onnx_integer_ops(int8.network)
+    assert count.integer == count.all - floats["float_first"] - floats["float_last"] > 0.8 * count.all
+    require_integer(count, "shipped")
+    with pytest.raises(DataError, match="shipped: a float model passed as int8: 0 of 23"):
+        require_integer(onnx_integer_ops(fp32.network), "shipped")
     rng = np.random.default_rng(3)
     coloured = np.cumsum(rng.normal(0, 2, (32, 1, 128)), axis=2) + rng.normal(-40, 5, (32, 64, 128))
     cosines = embedding_cosines(int8.contract, fp32.network, int8.network, coloured.astype(np.float32))

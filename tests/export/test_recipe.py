@@ -1,7 +1,8 @@
 import pytest
 
 from edge_asd.errors import ConfigError, MissingInputError
-from export.recipe import Recipe, load_recipe
+from export.recipe import Recipe
+from export.recipe_file import load_recipe
 
 
 def written(tmp_path, text):

@@ -1,4 +1,10 @@
 import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -6,7 +12,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from edge_asd.errors import ConfigError, DataError  # noqa: E402
-from export.train import Batches, TeacherSpace, learning_rate, run_key, train  # noqa: E402
+from export.batches import GeneratedBatches  # noqa: E402
+from export.recipe import AugmentSettings, HeadSettings, ModelSettings  # noqa: E402
+from export.run_folder import load_state  # noqa: E402
+from export.teacher_space import TeacherSpace  # noqa: E402
+from export.train import learning_rate, run_key, train  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -21,42 +31,116 @@ def weights(model):
     return torch.cat([value.flatten().double() for value in model.state_dict().values()])
 
 
+def taught(recipe, data):
+    """Batches with the first axes of the fixture's targets as the teacher's embeddings."""
+    return GeneratedBatches(recipe, data, data.teacher[..., : recipe.model.embedding_size], {"data": "of a test"})
+
+
+def changed(recipe, **settings):
+    return dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, **settings))
+
+
+def untaught(recipe, **settings):
+    return changed(recipe, distil_weight=0.0, relation_weight=0.0, identity_weight=1.0, **settings)
+
+
+def files(folder):
+    """Every file of a run but the checkpoint, whose archive is not bound to be the same bytes."""
+    found = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.suffix != ".pt"}
+    assert found
+    return found
+
+
 def test_one_seed_is_one_result_and_a_stop_does_not_show(tiny_recipe, tiny_data, tmp_path):
-    whole, losses = train(tiny_recipe, tiny_data, tmp_path / "a.pt", run_key="k")
-    assert np.isfinite(list(losses.values())).all()
-    train(tiny_recipe, tiny_data, tmp_path / "b.pt", run_key="k", stop_after=3)
+    recipe = changed(tiny_recipe, validation_share=0.2, groups_per_batch=3)
+    batches = taught(recipe, tiny_data)
+    whole, summary = train(recipe, batches, tmp_path / "a", key="k")
+    assert np.isfinite(list(summary["final_losses"].values())).all()
+    train(recipe, batches, tmp_path / "b", key="k", stop_after=3)
     torch.manual_seed(999)
-    resumed, _ = train(tiny_recipe, tiny_data, tmp_path / "b.pt", run_key="k")
+    resumed, _ = train(recipe, batches, tmp_path / "b", key="k")
     assert torch.equal(weights(whole), weights(resumed))
-    other, _ = train(dataclasses.replace(tiny_recipe, seed=6), tiny_data, tmp_path / "c.pt", run_key="k")
+    other, _ = train(dataclasses.replace(recipe, seed=6), batches, tmp_path / "c", key="k")
     assert not torch.equal(weights(whole), weights(other))
 
 
-def test_training_lowers_the_distance_to_the_teacher(tiny_recipe, tiny_data, tmp_path):
-    longer = dataclasses.replace(
-        tiny_recipe, train=dataclasses.replace(tiny_recipe.train, steps=40, warmup_steps=5, learning_rate=5e-3)
+KILLED = """
+    import os, signal, sys, numpy as np, torch
+    from pathlib import Path
+    from export.batches import GeneratedBatches
+    from export.generate import Dataset
+    from export.recipe_file import load_recipe
+    from export.train import train
+    import export.run_folder
+    folder, kill_at, moment = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    torch.set_num_threads(1)
+    recipe = load_recipe(folder.parent / "recipe.yaml")
+    held = np.load(folder.parent / "data.npz")
+    data = Dataset(held["windows"], held["teacher"], held["states"])
+    batches = GeneratedBatches(recipe, data, data.teacher[..., :16], {"data": "of a test"})
+    def die():
+        os.kill(os.getpid(), signal.SIGKILL)
+    if moment == "before checkpoint":
+        save = export.run_folder.RunFolder.save
+        def killed(self, learnt, optimiser, state):
+            if state.step == kill_at:
+                die()
+            save(self, learnt, optimiser, state)
+        export.run_folder.RunFolder.save = killed
+    def at_step(step, losses):
+        if moment == "in a step" and step == kill_at:
+            die()
+    train(recipe, batches, folder, key="k", at_step=at_step)
+"""
+
+
+@pytest.mark.parametrize(("kill_at", "moment"), [(3, "in a step"), (4, "before checkpoint")])
+def test_kill_minus_nine_does_not_show(kill_at, moment, tiny_recipe, tiny_data, tmp_path):
+    """Killed in the middle of a step, and after metrics and best were written but not the checkpoint."""
+    from export.recipe_file import as_yaml
+
+    recipe = changed(tiny_recipe, validation_share=0.2, groups_per_batch=3)
+    (tmp_path / "recipe.yaml").write_text(as_yaml(recipe))
+    np.savez(tmp_path / "data.npz", **vars(tiny_data))
+    code = textwrap.dedent(KILLED)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "killed"), str(kill_at), moment],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        check=False,
     )
-    _, losses = train(longer, tiny_data, tmp_path / "a.pt", run_key="k")
-    assert losses["distil"] < 0.6
+    assert done.returncode == -signal.SIGKILL
+    resumed, _ = train(recipe, taught(recipe, tiny_data), tmp_path / "killed", key="k")
+    whole, _ = train(recipe, taught(recipe, tiny_data), tmp_path / "whole", key="k")
+    assert torch.equal(weights(resumed), weights(whole))
+    assert files(tmp_path / "killed") == files(tmp_path / "whole")
+    steps = [json.loads(line)["step"] for line in (tmp_path / "killed" / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [2, 4, 6]
+
+
+def test_training_lowers_the_distance_to_the_teacher(tiny_recipe, tiny_data, tmp_path):
+    longer = changed(tiny_recipe, steps=40, warmup_steps=5, learning_rate=5e-3)
+    _, summary = train(longer, taught(longer, tiny_data), tmp_path / "a", key="k")
+    assert summary["final_losses"]["distil"] < 0.6
 
 
 def test_a_finished_run_is_not_run_again(tiny_recipe, tiny_data, tmp_path):
-    first, _ = train(tiny_recipe, tiny_data, tmp_path / "a.pt", run_key="k")
-    lines = []
-    again, losses = train(tiny_recipe, tiny_data, tmp_path / "a.pt", run_key="k", progress=lines.append)
-    assert torch.equal(weights(first), weights(again))
-    assert losses == train(tiny_recipe, tiny_data, tmp_path / "b.pt", run_key="k")[1]
-    assert not any("step" in line for line in lines)
+    batches = taught(tiny_recipe, tiny_data)
+    first, summary = train(tiny_recipe, batches, tmp_path / "a", key="k")
+    steps = []
+    again, same = train(tiny_recipe, batches, tmp_path / "a", key="k", at_step=lambda step, losses: steps.append(step))
+    assert torch.equal(weights(first), weights(again)) and summary == same
+    assert steps == []
 
 
 def test_a_checkpoint_of_other_settings_or_a_damaged_one_is_refused(tiny_recipe, tiny_data, tmp_path):
-    path = tmp_path / "a.pt"
-    train(tiny_recipe, tiny_data, path, run_key="k", stop_after=1)
+    batches = taught(tiny_recipe, tiny_data)
+    train(tiny_recipe, batches, tmp_path, key="k", stop_after=1)
     with pytest.raises(DataError, match="other settings"):
-        train(tiny_recipe, tiny_data, path, run_key="else")
+        train(tiny_recipe, batches, tmp_path, key="else")
+    path = tmp_path / "checkpoint.pt"
     path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(DataError, match="not a checkpoint"):
-        train(tiny_recipe, tiny_data, path, run_key="k")
+        train(tiny_recipe, batches, tmp_path, key="k")
 
 
 def test_run_key_changes_with_what_shapes_the_weights_only(tiny_recipe):
@@ -67,27 +151,89 @@ def test_run_key_changes_with_what_shapes_the_weights_only(tiny_recipe):
     scaled = dataclasses.replace(tiny_recipe.contract, input_scale_db=10.0)
     assert key != run_key(dataclasses.replace(tiny_recipe, contract=scaled), "d")
     assert key != run_key(tiny_recipe, "e")
-    assert key != run_key(dataclasses.replace(tiny_recipe, train=dataclasses.replace(tiny_recipe.train, steps=7)), "d")
+    assert key != run_key(changed(tiny_recipe, steps=7), "d")
+    assert key != run_key(dataclasses.replace(tiny_recipe, head=HeadSettings(kind="arcface")), "d")
+
+
+@pytest.mark.parametrize("kind", ["arcface", "adacos", "sub-cluster-adacos"])
+def test_a_head_alone_learns_to_tell_states_apart(kind, tiny_recipe, tiny_data, tmp_path):
+    recipe = untaught(tiny_recipe, steps=30, learning_rate=5e-3)
+    head = dataclasses.replace(tiny_recipe.head, kind=kind, scale=16.0, margin=0.2)
+    recipe = dataclasses.replace(recipe, head=head)
+    _, summary = train(recipe, GeneratedBatches(recipe, tiny_data, None, {}), tmp_path, key="k")
+    lines = [json.loads(line)["train"]["identity"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1] < lines[0]
+    assert set(summary["final_losses"]) == {"identity", "total"}
+
+
+def test_a_transformer_trains_in_the_same_loop_with_mixup_and_stripes(tiny_recipe, tiny_data, tmp_path):
+    recipe = dataclasses.replace(
+        untaught(tiny_recipe, validation_share=0.2, groups_per_batch=3),
+        model=ModelSettings(kind="frame-vit", embedding_size=16, size=16, depth=1, heads=2, mlp_size=16),
+        augment=AugmentSettings(mixup_probability=0.5, time_masks=1, mel_masks=1),
+    )
+    model, summary = train(recipe, GeneratedBatches(recipe, tiny_data, None, {}), tmp_path, key="k")
+    assert summary["best"]["validation"]["accuracy"] >= 0.0
+    with torch.no_grad():
+        assert model(torch.zeros(2, 1, 64, 128)).shape == (2, 16)
+
+
+def test_patience_ends_a_training_that_gets_no_better(tiny_recipe, tiny_data, tmp_path):
+    recipe = changed(
+        tiny_recipe, steps=40, validation_share=0.2, groups_per_batch=3, patience=2, learning_rate=1e-9, warmup_steps=40
+    )
+    lines: list[str] = []
+    _, summary = train(recipe, taught(recipe, tiny_data), tmp_path, key="k", note=lines.append)
+    assert summary["stopped_early"] and summary["steps"] < 40
+    assert any("no better validation since step" in line for line in lines)
+    assert summary["best"]["step"] == summary["steps"] - 2 * recipe.train.checkpoint_steps
+
+
+def test_the_best_state_is_the_one_given_back_and_kept(tiny_recipe, tiny_data, tmp_path):
+    recipe = changed(tiny_recipe, validation_share=0.2, groups_per_batch=3)
+    model, summary = train(recipe, taught(recipe, tiny_data), tmp_path, key="k")
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert summary["best"] == min(lines, key=lambda line: line["validation"]["total"])
+    kept, loaded_recipe, metrics = load_state(tmp_path)
+    assert torch.equal(weights(kept), weights(model)) and not kept.training
+    assert loaded_recipe == recipe and metrics["provenance"] == {"data": "of a test"}
+    last, _, _ = load_state(tmp_path / "last")
+    assert torch.equal(weights(last), weights(model)) == (summary["best"]["step"] == 6)
+
+
+def test_a_loss_that_is_no_number_is_one_line(tiny_recipe, tiny_data, tmp_path):
+    broken = dataclasses.replace(tiny_data, teacher=np.full_like(tiny_data.teacher, np.nan))
+    with pytest.raises(DataError, match=r"fell apart at step 0.*learning_rate"):
+        train(tiny_recipe, taught(tiny_recipe, broken), tmp_path, key="k")
 
 
 def test_batches_hold_whole_groups_and_each_epoch_all_of_them(tiny_recipe, tiny_data):
-    targets = tiny_data.teacher[..., :16]
-    batches = Batches(tiny_recipe, tiny_recipe.model_contract(), tiny_data, targets)
+    batches = taught(tiny_recipe, tiny_data)
     machines = []
     for step in range(2):
-        inputs, _, states = batches[step]
-        assert inputs.shape == (12, 1, 64, 128)
-        assert inputs.mean(dim=(1, 2, 3)).abs().max() < 1e-4
-        by_group = (states // 2).reshape(4, 3)
+        batch = batches[step]
+        assert batch.inputs.shape == (12, 1, 64, 128)
+        assert batch.inputs.mean(dim=(1, 2, 3)).abs().max() < 1e-4
+        by_group = (batch.labels // 2).reshape(4, 3)
         assert (by_group == by_group[:, :1]).all()
         machines += by_group[:, 0].tolist()
     assert sorted(machines) == [0, 0, 1, 1, 2, 2, 3, 3]
 
 
+def test_what_is_kept_for_validation_is_never_trained_on(tiny_recipe, tiny_data):
+    recipe = changed(tiny_recipe, validation_share=0.4, groups_per_batch=2, windows_per_group=4)
+    batches = taught(recipe, tiny_data)
+    kept = np.concatenate([batch.inputs.numpy() for batch in batches.validation()])
+    trained = np.concatenate([batches[step].inputs.numpy() for step in range(4)])
+    assert len(kept) == 3 * 4
+    assert not {window.tobytes() for window in kept} & {window.tobytes() for window in trained}
+    labels = set(np.concatenate([batch.labels.numpy() for batch in batches.validation()]).tolist())
+    assert labels <= set(np.concatenate([batches[step].labels.numpy() for step in range(4)]).tolist())
+
+
 def test_batches_larger_than_the_data_are_refused(tiny_recipe, tiny_data):
-    greedy = dataclasses.replace(tiny_recipe, train=dataclasses.replace(tiny_recipe.train, windows_per_group=5))
     with pytest.raises(ConfigError, match="5 windows need more data"):
-        Batches(greedy, greedy.model_contract(), tiny_data, tiny_data.teacher)
+        taught(changed(tiny_recipe, windows_per_group=5), tiny_data)
 
 
 def test_teacher_space_keeps_cosines_when_it_keeps_every_axis():

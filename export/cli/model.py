@@ -1,0 +1,219 @@
+"""`edge-asd export --model`: trained weights become a model package."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_asd.cli.parsing import Parser
+from edge_asd.cli.progress import Progress, note
+from edge_asd.errors import UsageError
+from export.cli.extra import need
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from export.choice import Scheme
+    from export.make import Source
+    from export.probe import Probe
+
+SEED = 1
+
+
+def add_flags(parser: Parser) -> None:
+    """Declare the flags of this way."""
+    group = parser.add_argument_group("a model package (--model)")
+    group.add_argument(
+        "--model", type=Path, metavar="DIR", help="RUN/best of edge-asd train, or a package with a float ONNX network"
+    )
+    group.add_argument("--format", choices=("onnx", "tflite"), default="onnx", help="of the network (onnx)")
+    group.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="of the network (int8)")
+    group.add_argument(
+        "--calibration", type=Path, metavar="DIR", help="recordings to calibrate int8 on (default: simulated machines)"
+    )
+    group.add_argument(
+        "--cases", type=Path, metavar="CASES.csv", help="labelled recordings to hold the score on (default: simulated)"
+    )
+    group.add_argument("--float-first", type=_layers, metavar="N", help="layers from the input kept in float")
+    group.add_argument("--float-last", type=_layers, metavar="N", help="layers from the output kept in float")
+    group.add_argument(
+        "--activation-bits", type=int, choices=(8, 16), help="of static int8 (8; chosen with the float layers)"
+    )
+    group.add_argument("--ort", action="store_true", help="also write an .ort file, which starts faster")
+    group.add_argument(
+        "--sensitivity", action="store_true", help="report what leaving each single layer in float would change"
+    )
+    group.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load, quantise, measure, write; the report on stdout."""
+    need()
+    from export.make import load_source
+
+    if args.precision == "fp32":
+        wanted = {"--sensitivity": args.sensitivity, "--calibration": args.calibration, "--cases": args.cases}
+        flag = next((name for name, value in wanted.items() if value), None)
+        if flag:
+            raise UsageError(f"{flag} belongs to int8", remedy="leave it away or give --precision int8")
+    if args.format == "tflite" and (args.ort or args.sensitivity or args.activation_bits):
+        raise UsageError("--ort, --sensitivity and --activation-bits belong to ONNX", remedy="give --format onnx")
+    source = load_source(args.model)
+    if args.format == "tflite":
+        report = _tflite(source, args)
+    elif args.precision == "fp32":
+        report = _float(source, args)
+    else:
+        report = _int8(source, args)
+    _print(report, args)
+    return 0
+
+
+def _float(source: Source, args: argparse.Namespace) -> dict[str, Any]:
+    from export.make import put
+
+    networks = {("onnx", "fp32"): source.network}
+    report = {"format": "onnx", "precision": "fp32", "bytes": len(source.network)}
+    report |= _with_ort(networks, source, "fp32", args)
+    put(args.out, source, networks, {})
+    return report
+
+
+def _int8(source: Source, args: argparse.Namespace) -> dict[str, Any]:
+    from export.choice import sensitivity
+    from export.make import fed_windows, int8_network, put
+    from export.quantise import Quantiser
+
+    windows, calibrated_on = _calibration(source, args)
+    probe, probed_on = _probe(source, args)
+    made = int8_network(source, windows, probe, scheme=_scheme(args), seed=SEED, note=note)
+    networks = {("onnx", "int8"): made.network}
+    report: dict[str, Any] = {
+        "format": "onnx",
+        "precision": "int8",
+        "bytes": len(made.network),
+        "scheme": str(made.scheme),
+        "qat_steps": made.qat_steps,
+        "integer_operations": made.count.integer,
+        "operations": made.count.all,
+        "calibration": calibrated_on,
+        "measured_on": probed_on,
+        "cpu_ms": round(made.result.cpu_ms, 3),
+        "holds": made.result.holds,
+        **made.result.loss.to_dict(),
+    }
+    report |= _with_ort(networks, source, "int8", args)
+    put(args.out, source, networks, made.provenance(calibrated_on))
+    if args.sensitivity:
+        quantiser = Quantiser(source.network, fed_windows(source, windows, SEED))
+        progress = Progress(len(quantiser.layers))
+        everything, effects = sensitivity(
+            source.network, quantiser, probe, lambda done, total: progress.at(done, f"layer {done} of {total}")
+        )
+        progress.end()
+        report["all_int8"] = everything.to_dict()
+        report["sensitivity"] = [{"layer": e.layer, "kind": e.kind, **e.loss.to_dict()} for e in effects]
+    return report
+
+
+def _tflite(source: Source, args: argparse.Namespace) -> dict[str, Any]:
+    from export.make import fed_windows, put
+    from export.rewrite import without_prelu
+    from export.tflite import quantised_tflite, to_tflite
+
+    if source.model is None:
+        raise UsageError(
+            f"{args.model}: the torch network cannot be had from this package", remedy="name the training run: RUN/best"
+        )
+    contract = source.contract
+    network = to_tflite(without_prelu(source.model), contract.window_frames, contract.features.n_mels)
+    provenance: dict[str, Any] = {}
+    if args.precision == "int8":
+        windows, calibrated_on = _calibration(source, args)
+        first = source.settings.float_first if args.float_first is None else args.float_first
+        last = source.settings.float_last if args.float_last is None else args.float_last
+        network = quantised_tflite(network, fed_windows(source, windows, SEED), float_first=first, float_last=last)
+        provenance = {"tflite": {"calibration": calibrated_on, "float_first": first, "float_last": last}}
+    put(args.out, source, {("tflite", args.precision): network}, provenance)
+    return {"format": "tflite", "precision": args.precision, "bytes": len(network)}
+
+
+def _scheme(args: argparse.Namespace) -> Scheme | None:
+    """What the flags say; None where none was given."""
+    from export.choice import Scheme
+
+    given = (args.float_first, args.float_last, args.activation_bits)
+    if all(value is None for value in given):
+        return None
+    return Scheme(args.float_first or 0, args.float_last or 0, args.activation_bits or 8)
+
+
+def _calibration(source: Source, args: argparse.Namespace) -> tuple[np.ndarray, str]:
+    from export.calibration import recorded_windows, simulated_windows
+
+    n = source.settings.calibration_windows
+    if args.calibration is not None:
+        windows = recorded_windows(args.calibration, source.contract, n, SEED)
+        return windows, f"{len(windows)} windows of recordings"
+    note("simulating machines to calibrate on")
+    return simulated_windows(source.contract, n, SEED), f"{n} simulated windows"
+
+
+def _probe(source: Source, args: argparse.Namespace) -> tuple[Probe, str]:
+    from export.probe import recorded_probe, simulated_probe
+
+    if args.cases is not None:
+        probe = recorded_probe(args.cases, source.contract)
+        return probe, f"{len(probe.machines)} cases of recordings"
+    note("simulating machines to measure the score on")
+    probe = simulated_probe(source.contract, SEED)
+    return probe, f"{len(probe.machines)} simulated machines"
+
+
+def _with_ort(
+    networks: dict[tuple[str, str], bytes], source: Source, precision: str, args: argparse.Namespace
+) -> dict[str, Any]:
+    """Add the .ort twin where asked for, and tell what it saves."""
+    if not args.ort:
+        return {}
+    from export.ort_format import as_ort, start_ms
+
+    network = networks["onnx", precision]
+    networks["ort", precision] = as_ort(network)
+    before, after = start_ms([network, networks["ort", precision]], source.contract)
+    return {"ort_bytes": len(networks["ort", precision]), "start_ms": round(before, 2), "ort_start_ms": round(after, 2)}
+
+
+def _print(report: dict[str, Any], args: argparse.Namespace) -> None:
+    if args.json:
+        json.dump(report, sys.stdout, indent=1)
+        print()
+        return
+    effects = report.pop("sensitivity", [])
+    everything = report.pop("all_int8", None)
+    print(f"{args.out}: {report['format']} {report['precision']}, {report['bytes']} bytes")
+    if "ort_bytes" in report:
+        print(f"starts in {report['start_ms']} ms, as .ort in {report['ort_start_ms']} ms")
+    if "scheme" in report:
+        print(f"{report['scheme']}; {report['integer_operations']} of {report['operations']} layers in integers")
+        print(f"on {report['measured_on']}: {_figures(report)}")
+    if effects:
+        print(f"\n{'all int8':44} {_figures(everything)}")
+        for effect in effects:
+            print(f"{effect['layer'][-35:]:36}{effect['kind']:8} {_figures(effect)}")
+
+
+def _figures(loss: dict[str, float]) -> str:
+    return (
+        f"AUC loss {100 * loss['auc_loss_mean']:6.2f} (worst {100 * loss['auc_loss_worst']:6.2f}) points, "
+        f"score shift {loss['score_shift']:.3f} sd, cosine {loss['cosine_mean']:.5f} (least {loss['cosine_min']:.4f})"
+    )
+
+
+def _layers(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no count of layers; give 0 or more")
+    return int(text)
