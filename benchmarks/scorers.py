@@ -23,20 +23,34 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 import numpy as np
 
 from benchmarks.accuracy import SHOWN_PEERS, TRIVIAL_AUC
+from benchmarks.timing import machine, take_turns
+from edge_asd.audio.block import AudioBlock
 from edge_asd.calibration import fit_threshold
 from edge_asd.clips import read_frames
 from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, Enrolment
 from edge_asd.evaluation.cases import Case, read_cases
 from edge_asd.evaluation.metrics import partial_auc, roc_auc
+from edge_asd.frontend import LogMel, log_mel
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import Model, load_model
 from edge_asd.scorers import DEFAULT_SCORERS, features_of, parse_scorers
 from edge_asd.scorers.registry import MEASURES
+from edge_asd.scorers.views import VIEWS
+from edge_asd.simulator import Machine, Scene, render
 from edge_asd.windows import clip_windows
 
-ALL = "+".join(f"{view}:{measure}" for view in ("embedding", "spectrum", "ranked") for measure in MEASURES)
-CANDIDATES = "embedding:knn+embedding:ldn+embedding:white+spectrum:knn+spectrum:maha+ranked:knn+ranked:gmm"
+RANKED = (0.9, 0.95, 1.0, 1.05, 1.1)
+"""Decays of rank pooling that may be chosen from: as far towards the quiet moments as towards the loud ones."""
+ALL = "+".join(f"{view}:{measure}" for view in VIEWS for measure in MEASURES)
+CANDIDATES = "+".join(
+    (
+        "embedding:knn+embedding:ldn+embedding:white+spectrum:knn+spectrum:maha+ranked:gmm",
+        *[f"ranked:knn,r={r}" for r in RANKED],
+    )
+)
 """Of what a default may be made: few, or the choice fits the cases' noise."""
+STATISTICS = ("ranked:gmm", "spectrum:maha", "ranked:knn,r=1.05", "spectrum:knn")
+"""Scorers without a network whose cost is shown."""
 Combination = tuple[str, ...]
 
 
@@ -107,6 +121,7 @@ def main() -> int:
     parser.add_argument("peers", type=Path, metavar="PEERS.csv", nargs="?")
     parser.add_argument("--scorers", default=ALL, help="which to measure (every view with every measure)")
     parser.add_argument("--candidates", default=CANDIDATES, help="which a default may be made of")
+    parser.add_argument("--rounds", type=int, default=200, help="rounds of the cost measurement (200)")
     parser.add_argument("--members", type=int, default=3, help="most scorers in a combination (3)")
     args = parser.parse_args()
     model = load_model()
@@ -128,6 +143,7 @@ def main() -> int:
     print(_table("the default, and the best combinations in hindsight", [default, *ranked[:12]], scored, hard, {}))
     print("\n" + _blind_table(hard, choices, default))
     print("\n" + _false_alarm_table(results, [default, *ranked[:3], *[(s,) for s in candidates]]))
+    print("\n" + _cost_table(model, embedder, default, args.rounds))
     return 0
 
 
@@ -191,6 +207,50 @@ def _false_alarm_table(results: Sequence[CaseScores], rows: Sequence[Combination
         lines.append(f"| {' + '.join(members)} | {shown} | {100 * np.mean(rates):.0f} % |")
     shares = " | ".join(f"{case.top_share:g}" for case in results)
     return "\n".join([*lines, f"| (share of windows that count) | {shares} | |"])
+
+
+def _cost_table(model: Model, embedder: Embedder, default: Combination, rounds: int) -> str:
+    """CPU time of a whole stream (log-mel and all) by scorer, and of the parts alone."""
+    contract = model.contract
+    step = contract.step_frames * contract.features.hop_samples
+    rng = np.random.default_rng(7)
+    fan, scene = Machine.random("fan", rng), Scene.random(rng)
+    sound = render(fan, scene, 624.0, rng)
+    enrolled, heard = sound[: 600 * contract.features.rate_hz], sound[600 * contract.features.rate_hz :]
+    whole = {s: _stream(model, embedder, s, enrolled, heard) for s in (*STATISTICS, "embedding:knn", "+".join(default))}
+    windows, _ = clip_windows(log_mel(heard, contract.features), contract)
+    front_end = LogMel(contract.features, padded=False)
+    parts = {
+        "log-mel alone": lambda: front_end.push(heard[:step]),
+        "embedder alone": lambda: embedder.embed(windows[:1]),
+    }
+    timings = take_turns({**whole, **parts}, rounds)
+    seconds = step / contract.features.rate_hz
+    lines = ["| a stream scored by | CPU ms per second of audio | without its log-mel |", "|---|---|---|"]
+    front_ms = timings["log-mel alone"].median_ms
+    for name, timing in timings.items():
+        rest = f"{(timing.median_ms - front_ms) / seconds:.3f}" if name in whole else ""
+        lines.append(f"| {name} | {timing.median_ms / seconds:.3f} | {rest} |")
+    return "\n".join([machine(), "", *lines])
+
+
+def _stream(
+    model: Model, embedder: Embedder, scorers: str, enrolled: np.ndarray, heard: np.ndarray
+) -> Callable[[], object]:
+    """A call that feeds one step of a stream to a detector enrolled on ten minutes."""
+    enrolment = Enrolment(model, embedder, parse_scorers(scorers), strict=False)
+    enrolment.add_samples(enrolled, "normal sound")
+    detector = enrolment.finish({}).detector()
+    step = model.contract.step_frames * model.contract.features.hop_samples
+    position = 0
+
+    def push() -> None:
+        nonlocal position
+        start = position % (heard.size - step)
+        detector.push(AudioBlock(heard[start : start + step], position, 0.0))
+        position += step
+
+    return push
 
 
 def _pair(aucs: Sequence[float] | np.ndarray | None) -> str:

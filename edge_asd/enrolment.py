@@ -202,7 +202,7 @@ class Enrolment:
         )
         distances = windows.cross_fitted(self.scorers, keep=keep)
         curve = self.saturation() if self.strict else None
-        aggregation = Aggregation.choose(self._taken.activities_db())
+        aggregation = Aggregation.choose(self._taken.impulsiveness_db())
         scores = EnrolmentScores(distances, windows.pieces, windows.runs, aggregation)
         clip = Calibration.fit(scores.per_clip(), self.clip_percentile)
         contract = self.model.contract

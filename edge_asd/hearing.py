@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_asd.aggregation import window_activity_db
+from edge_asd.aggregation import impulsiveness_db
 from edge_asd.audio.block import level_dbfs
 from edge_asd.audio.files import read_clip
 from edge_asd.clips import LOG_MEL_SUFFIX, read_frames
@@ -36,15 +36,15 @@ FULL_SCALE = 0.999
 class HeardPiece:
     """The windows of one piece of sound.
 
-    features: rows by `ScorerSpec.features`, float32 [k, f] each. spectra_db: float32 [k, 2 n_mels]. activity_db:
-    float [k], see `edge_asd.aggregation.window_activity_db`. n_frames: log-mel frames of the piece. frames: float32
+    features: rows by `ScorerSpec.features`, float32 [k, f] each. spectra_db: float32 [k, 2 n_mels].
+    impulsiveness_db: see `edge_asd.aggregation`. n_frames: log-mel frames of the piece. frames: float32
     [n_frames, n_mels], where they were to be kept. rhythms: mean `loudness_spectra` of the windows, for explanations;
     None: not known.
     """
 
     features: Mapping[str, np.ndarray]
     spectra_db: np.ndarray
-    activity_db: np.ndarray
+    impulsiveness_db: float
     n_frames: int
     frames: np.ndarray | None = None
     rhythms: np.ndarray | None = None
@@ -53,12 +53,11 @@ class HeardPiece:
         return len(self.spectra_db)
 
     def part(self, windows: np.ndarray) -> HeardPiece:
-        """Some of its windows, bool [k]; its frames, which hold all of them, are not kept."""
+        """Some of its windows, bool [k]; its frames, which hold all of them, are not kept; its impulsiveness stays."""
         return dataclasses.replace(
             self,
             features={name: rows[windows] for name, rows in self.features.items()},
             spectra_db=self.spectra_db[windows],
-            activity_db=self.activity_db[windows],
             frames=None,
         )
 
@@ -149,7 +148,7 @@ def _piece(
     return HeardPiece(
         features=features,
         spectra_db=spectra_db,
-        activity_db=window_activity_db(windows),
+        impulsiveness_db=impulsiveness_db(frames),
         n_frames=len(frames),
         frames=frames if keep else None,
         rhythms=loudness_spectra(windows),

@@ -54,9 +54,9 @@ class TakenPieces:
         """Where in it each window begins, float [n]."""
         return np.concatenate([piece.starts_s for piece in self.pieces])
 
-    def activities_db(self) -> list[np.ndarray]:
-        """Activity of the windows, by piece."""
-        return [piece.heard.activity_db for piece in self.pieces]
+    def impulsiveness_db(self) -> list[float]:
+        """Of each piece, see `edge_asd.aggregation`."""
+        return [piece.heard.impulsiveness_db for piece in self.pieces]
 
     def mean_rhythms(self) -> np.ndarray | None:
         """Over all windows; None where a piece does not know its own."""

@@ -183,7 +183,7 @@ def _as_arrays(heard: Heard) -> dict[str, np.ndarray]:
         "frames": np.array([piece.n_frames for piece in clip.pieces]),
         "windows": np.array([len(piece.spectra_db) for piece in clip.pieces]),
         "spectra_db": np.concatenate([piece.spectra_db for piece in clip.pieces]),
-        "activity_db": np.concatenate([piece.activity_db for piece in clip.pieces]),
+        "impulsiveness": np.array([piece.impulsiveness_db for piece in clip.pieces]),
     }
     for name in clip.pieces[0].features:
         arrays[f"features/{name}"] = np.concatenate([piece.features[name] for piece in clip.pieces])
@@ -199,7 +199,7 @@ def _from_arrays(arrays: Mapping[str, np.ndarray]) -> Heard | None:
             HeardPiece(
                 features={name.removeprefix("features/"): parts[i] for name, parts in split.items() if "/" in name},
                 spectra_db=split["spectra_db"][i],
-                activity_db=split["activity_db"][i],
+                impulsiveness_db=float(arrays["impulsiveness"][i]),
                 n_frames=int(n_frames),
             )
             for i, n_frames in enumerate(arrays["frames"])

@@ -54,20 +54,22 @@ def rank_pooled(windows: Windows, r: float) -> np.ndarray:
     The frames of each band are sorted, the loudest first, and averaged with weights r**i: r = 1 is the mean over
     time, r = 0 the maximum; between them short loud events count for more than their length. Guan et al.,
     "Time-weighted frequency domain audio representation with GMM estimator for anomalous sound detection"
-    (arXiv 2305.03328).
+    (arXiv 2305.03328). Beyond the paper, r above 1 listens to the quietest moments instead: there a machine that runs
+    all the time is heard alone, between whatever else makes noise.
     """
     if r == 1.0:
         return windows.mean(axis=1)
     n_frames = windows.shape[1]
-    weights = np.power(np.float32(r), np.arange(n_frames, dtype=np.float32))  # 0 ** 0 = 1
+    ranks = np.arange(n_frames, dtype=np.float64)  # 0 ** 0 = 1
+    weights = np.power(r, ranks if r < 1.0 else ranks - n_frames)
     ranked = np.sort(windows, axis=1)[:, ::-1]
-    return np.einsum("t,ktm->km", weights / weights.sum(), ranked)
+    return np.einsum("t,ktm->km", (weights / weights.sum()).astype(np.float32), ranked)
 
 
 VIEWS: Mapping[str, View] = {
     "embedding": View("cosine", lambda contract: contract.embedding_size, None, {}),
     "spectrum": View("spread", lambda contract: 2 * contract.features.n_mels, window_spectra, {}),
-    "ranked": View("spread", lambda contract: contract.features.n_mels, rank_pooled, {"r": (0.99, 0.0, 1.0)}),
+    "ranked": View("spread", lambda contract: contract.features.n_mels, rank_pooled, {"r": (0.99, 0.0, 2.0)}),
 }
 """embedding: what the network makes of the window. spectrum: mean and deviation over time of every band. ranked:
 time-weighted rank pooling of every band."""

@@ -153,7 +153,7 @@ def test_only_embeddings_use_the_network_and_each_view_is_computed_once(tiny_emb
         features_of(specs, windows, None)
 
 
-@pytest.mark.parametrize("r", [0.0, 0.5, 0.95, 1.0])
+@pytest.mark.parametrize("r", [0.0, 0.5, 0.95, 1.0, 1.05, 2.0])
 def test_rank_pooling_is_the_plain_formula(r: float) -> None:
     windows = np.random.default_rng(1).normal(-50.0, 5.0, (2, 16, 128)).astype(np.float32)
     (found,) = features_of([parse_scorer(f"ranked:knn,r={r}")], windows, None).values()
