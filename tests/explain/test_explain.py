@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from edge_asd.audio.block import AudioBlock
-from edge_asd.bundle import Bundle
+from edge_asd.bundle import Bundle, load_bundle, save_bundle
 from edge_asd.enrolment import Enrolment
+from edge_asd.errors import DataError
 from edge_asd.explain import Explanation
 from edge_asd.frontend import log_mel, mel_edges_hz
 
@@ -86,3 +88,22 @@ def test_a_band_is_plain_json(tiny_bundle, steady_sound) -> None:
     data = json.loads(json.dumps(band.to_dict()))
     assert data["from_hz"] < 3000 < data["to_hz"]
     assert data["change_db"] == round(band.change_db, 1)
+
+
+def test_a_bundle_keeps_the_machines_own_rhythm_and_does_without(tiny_bundle, steady_sound, tmp_path) -> None:
+    save_bundle(tiny_bundle, tmp_path / "fan.asd")
+    loaded = load_bundle(tmp_path / "fan.asd")
+    np.testing.assert_array_equal(loaded.normal.rhythms, tiny_bundle.normal.rhythms)
+    sound = steady_sound(8.0, seed=8, tone_hz=3000.0)
+    assert explained(loaded, sound) == explained(tiny_bundle, sound)
+    without = dataclasses.replace(tiny_bundle, normal=dataclasses.replace(tiny_bundle.normal, rhythms=None))
+    save_bundle(without, tmp_path / "old.asd")
+    assert load_bundle(tmp_path / "old.asd").normal.rhythms is None
+    assert explained(without, sound).findings[0].kind == "tone"
+
+
+def test_rhythms_that_do_not_fit_the_model_are_refused(tiny_bundle, tmp_path) -> None:
+    wrong = dataclasses.replace(tiny_bundle.normal, rhythms=np.zeros((9, 5), np.float16))
+    save_bundle(dataclasses.replace(tiny_bundle, normal=wrong), tmp_path / "bad.asd")
+    with pytest.raises(DataError, match="does not fit the model"):
+        load_bundle(tmp_path / "bad.asd")
