@@ -11,10 +11,23 @@ as it does after a lost block of a microphone; 12 s of every session pass before
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from edge_asd import simulator
+from edge_asd.audio.block import AudioBlock
+from edge_asd.bundle import Bundle
+from edge_asd.calibration import LiveTarget
+from edge_asd.detector import WindowScore
+from edge_asd.enrolment import Enrolment
+from edge_asd.inference import Embedder
+from edge_asd.model_package import Model
+from edge_asd.monitor.alarm import AlarmEvent, AlarmSettings, AlarmTracker
 from edge_asd.simulator import Machine, Scene, render
 
 SESSION_S = 120.0
@@ -44,3 +57,79 @@ def sessions(machine: Machine, scene: Scene, rng: np.random.Generator, rate_hz: 
     """Sound without end, float32 [SESSION_S * rate_hz] a time."""
     while True:
         yield render(machine, scene, SESSION_S, rng, rate_hz)
+
+
+def enrolled(sound: Iterator[np.ndarray], model: Model, embedder: Embedder, minutes: float, live: LiveTarget) -> Bundle:
+    """A bundle of the first minutes, taken in stretches of 10 s as `edge-asd enroll --device` takes them."""
+    rate_hz = model.contract.features.rate_hz
+    enrolment = Enrolment(model, embedder, live=live)
+    size = round(10.0 * rate_hz)
+    while enrolment.seconds < 60.0 * minutes - 5.0:
+        session = next(sound)
+        name = f"session at {enrolment.seconds:.0f} s"
+        for start in range(0, session.size, size):
+            enrolment.add_samples(session[start : start + size], name, start_s=start / rate_hz)
+    return enrolment.finish({"source": "simulated"})
+
+
+class Watch:
+    """The live path of `edge-asd run`: detector and alarm, fed with sessions."""
+
+    def __init__(self, bundle: Bundle, settings: AlarmSettings) -> None:
+        self._detector = bundle.detector(confirm_s=settings.confirm_s)
+        self._rate_hz = bundle.contract.features.rate_hz
+        self._tracker = AlarmTracker(settings, rate_hz=self._rate_hz)
+        self._position = 0
+
+    @property
+    def seconds(self) -> float:
+        """Time of the stream so far, gaps included."""
+        return self._position / self._rate_hz
+
+    def hear(self, session: np.ndarray) -> tuple[list[WindowScore], list[AlarmEvent]]:
+        """Take a session, told as what follows a gap of a second; times are seconds of the stream."""
+        gap = self._rate_hz if self._position else 0
+        self._position += gap
+        scores, events = [], []
+        for start in range(0, session.size, self._rate_hz):
+            samples = session[start : start + self._rate_hz]
+            block = AudioBlock(samples, self._position, self.seconds, gap if start == 0 else 0)
+            self._position += samples.size
+            for score in self._detector.push(block):
+                scores.append(score)
+                event = self._tracker.update(score)
+                if event is not None:
+                    events.append(event)
+        return scores, events
+
+
+def simulator_hash() -> str:
+    """The simulator's version: a hash of its source, first 16 digits of SHA-256."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(simulator.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def seeds(text: str) -> list[int]:
+    """ "0-9" or "3,5,7" as numbers."""
+    found: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+def read_lines(path: Path | None) -> list[dict[str, Any]]:
+    """What an earlier run has left: one JSON object a line; a last line cut short is no result."""
+    if path is None or not path.exists():
+        return []
+    whole = [line for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    return [json.loads(line) for line in whole]
+
+
+def append_line(path: Path | None, result: dict[str, Any]) -> None:
+    """Add a result, in one write, so that several processes can share the file."""
+    if path is not None:
+        with path.open("a") as file:
+            file.write(json.dumps(result) + "\n")

@@ -81,7 +81,7 @@ class AlarmConfig:
     confirm_s: float = setting(AlarmSettings.confirm_s, kind="number", at_least=0, at_most=86400)
     """Seconds the score stays above the threshold before an alarm starts."""
     release_ratio: float = setting(AlarmSettings.release_ratio, kind="number", above=0, at_most=1)
-    """Share of the threshold the score must fall below before an alarm can end."""
+    """Share of the threshold (50) the score must fall below before an alarm can end: 0.9 means below 45."""
     release_s: float = setting(AlarmSettings.release_s, kind="number", at_least=0, at_most=86400)
     """Seconds it stays there before the alarm ends."""
     cooldown_s: float = setting(AlarmSettings.cooldown_s, kind="number", at_least=0, at_most=604800)

@@ -14,8 +14,8 @@ from edge_asd.monitor.records import AlarmRecord, ClockRecord, Record, ScoreReco
 
 LEVEL_FLOOR_DBFS = -80.0
 """Left end of the level bar; the right end is full scale."""
-SCORE_SPAN = 2.0
-"""Right end of the score bar, in thresholds: the threshold's mark stands in the middle."""
+SCORE_SPAN = 100.0
+"""Right end of the score bar; the threshold's mark stands in the middle, at 50."""
 NARROW_COLUMNS, WIDE_COLUMNS = 60, 100
 ERASE_LINE = "\r\x1b[2K"
 COLOURS = {"normal": "32", "above": "33", "ALARM": "31;1"}
@@ -113,14 +113,13 @@ def state_of(record: ScoreRecord) -> str:
 
 def score_line(record: ScoreRecord, local: Callable[[float], str], columns: int, *, blocks: bool) -> str:
     """Level and score in one line of fewer than `columns` characters, as much of it as there is room for."""
-    numbers = f"score {record.score:.3f} / {record.threshold:.3f}"
+    numbers = f"score {record.score:4.1f} / {record.threshold:.0f}"
     state = state_of(record)
     if columns < NARROW_COLUMNS:
         return f"{numbers} {state}"[: max(1, columns - 1)]
     cells = 10 if columns < WIDE_COLUMNS else 20
     level = bar((record.level_dbfs - LEVEL_FLOOR_DBFS) / -LEVEL_FLOOR_DBFS, cells, blocks=blocks)
-    share = record.score / (SCORE_SPAN * record.threshold) if record.threshold > 0 else 0.0
-    score = bar(share, cells, mark=1.0 / SCORE_SPAN, blocks=blocks)
+    score = bar(record.score / SCORE_SPAN, cells, mark=record.threshold / SCORE_SPAN, blocks=blocks)
     time = f"{local(record.time)}  " if columns >= 80 else ""
     line = f"{time}{level} {record.level_dbfs:6.1f} dBFS  {score} {numbers}  {state}"
     return line[: columns - 1]
@@ -142,14 +141,14 @@ def alarm_line(record: AlarmRecord, local: Callable[[float], str]) -> str:
     if event.state == "start":
         since = "" if event.time - event.start < 1.0 else f" since {local(event.start)}"
         return (
-            f"{local(event.time)}  ALARM  score {event.peak:.3f}, above {event.threshold:.3f}{since}. "
+            f"{local(event.time)}  ALARM  score {event.peak:.1f}, above {event.threshold:.0f}{since}. "
             f"What changed: {record.explanation.text}"
         )
     end = event.end if event.end is not None else event.time
     ending = "alarm over" if event.reason == "released" else "run ends while the alarm is on"
     return (
         f"{local(event.time)}  {ending}, {duration_words(end - event.start)} long, "
-        f"peak {event.peak:.3f} at {local(event.peak_time)}. What changed: {record.explanation.text}"
+        f"peak {event.peak:.1f} at {local(event.peak_time)}. What changed: {record.explanation.text}"
     )
 
 
@@ -162,7 +161,7 @@ def summary_line(record: SummaryRecord, local: Callable[[float], str]) -> str:
         counted(record.alarms, "alarm"),
     ]
     if record.peak is not None and record.peak_time is not None:
-        parts.append(f"highest score {record.peak:.3f} at {local(record.peak_time)}")
+        parts.append(f"highest score {record.peak:.1f} at {local(record.peak_time)}")
     if record.gaps:
         parts.append(f"{counted(record.gaps, 'gap')}, {record.lost_s:.2f} s lost")
     endings = {"ended": "Ended", "duration": "Ended as asked", "stopped": "Stopped", "failed": "Broken off"}

@@ -23,9 +23,9 @@ class ScoreRecord:
 
     machine: its name.
     time: the window's end, Unix UTC s.
-    score: smoothed; higher is more anomalous, always.
+    score: smoothed, 0 to 100; higher is more anomalous, always.
     window_score: of this window alone.
-    threshold: the score is anomalous when above it.
+    threshold: the score is anomalous when above it; 50 for every machine and scorer (`edge_asd.scale`).
     level_dbfs: loudness of the window, dB re full scale.
     alarm: id of the alarm that is on, or None.
     """

@@ -10,7 +10,6 @@ import contextlib
 import socket
 from collections.abc import Iterable, Mapping
 
-from edge_asd.formats import digits
 from edge_asd.monitor.records import Record, ScoreRecord, SourceRecord, SummaryRecord
 
 SOCKET_VARIABLE = "NOTIFY_SOCKET"
@@ -90,7 +89,7 @@ class ServiceSink:
 def _in_words(record: Record) -> str:
     if isinstance(record, ScoreRecord):
         alarm = ", ALARM" if record.alarm else ""
-        return f"score {digits(record.score):g} of {digits(record.threshold):g}, {record.level_dbfs:.0f} dBFS{alarm}"
+        return f"score {record.score:.1f} of {record.threshold:g}, {record.level_dbfs:.0f} dBFS{alarm}"
     if isinstance(record, SourceRecord):
         return f"{record.event}: {record.message}".replace("\n", " ")
     return ""

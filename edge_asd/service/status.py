@@ -152,7 +152,7 @@ def in_words(status: Mapping[str, Any]) -> Iterable[str]:
     for name, machine in status["machines"].items():
         line = f"{name}: {machine.get('state')}"
         if "score" in machine:
-            line += f", score {machine['score']:g} of {machine['threshold']:g}, {machine['level_dbfs']:.0f} dBFS"
+            line += f", score {machine['score']:.1f} of {machine['threshold']:g}, {machine['level_dbfs']:.0f} dBFS"
             line += f", last at {machine['last_score']}"
         if machine.get("alarm"):
             line += f", ALARM {machine['alarm']}"

@@ -20,14 +20,14 @@ LIVE = ScreenStyle(live=True, colour=True, blocks=True)
 PLAIN = ScreenStyle(live=False, colour=False, blocks=False)
 
 
-def record(score: float = 0.1, alarm: str | None = None) -> ScoreRecord:
-    return ScoreRecord("fan", NOON, score, score, 0.2, score > 0.2, -40.0, alarm)
+def record(score: float = 10.0, alarm: str | None = None) -> ScoreRecord:
+    return ScoreRecord("fan", NOON, score, score, 50.0, score > 50.0, -40.0, alarm)
 
 
 def alarm(state: str, reason: str) -> AlarmRecord:
-    window = WindowScore(0, 1, NOON, 0.4, 0.4, 0.2, True, -30.0, np.zeros(1, np.float32), 0)
+    window = WindowScore(0, 1, NOON, 81.25, 81.25, 50.0, True, -30.0, np.zeros(1, np.float32), 0)
     end = None if state == "start" else NOON + 90
-    event = AlarmEvent(state, "x", NOON + 95, NOON, end, 0.4, NOON + 5, 0.2, reason, (window,))
+    event = AlarmEvent(state, "x", NOON + 95, NOON, end, 81.25, NOON + 5, 50.0, reason, (window,))
     return AlarmRecord("fan", event, Explanation("2.0 kHz to 2.2 kHz rose by 9 dB", ()))
 
 
@@ -50,24 +50,23 @@ def test_bars_fill_stand_at_their_ends_and_carry_a_mark() -> None:
 
 
 @pytest.mark.parametrize("columns", [1, 2, 10, 40, 59, 60, 79, 80, 99, 100, 300])
-@pytest.mark.parametrize("score", [0.0, 0.1, 5.0])
+@pytest.mark.parametrize("score", [0.0, 10.0, 99.99999])
 def test_a_line_never_reaches_the_edge(columns: int, score: float) -> None:
     line = score_line(record(score), lambda t: "12:00:00", columns, blocks=True)
     assert len(line) <= max(1, columns - 1)
 
 
 def test_a_wide_line_has_level_score_threshold_and_state() -> None:
-    line = score_line(record(0.3), lambda t: "12:00:00", 120, blocks=False)
-    assert line == "12:00:00  [##########----------]  -40.0 dBFS  [##########|####-----] score 0.300 / 0.200  above"
+    line = score_line(record(71.24), lambda t: "12:00:00", 120, blocks=False)
+    assert line == "12:00:00  [##########----------]  -40.0 dBFS  [##########|###------] score 71.2 / 50  above"
 
 
-def test_a_threshold_of_nought_draws_an_empty_bar() -> None:
-    line = score_line(ScoreRecord("fan", NOON, 0.1, 0.1, 0.0, True, -40.0, None), str, 80, blocks=False)
-    assert "[-----|----]" in line
+def test_a_score_of_nought_draws_an_empty_bar() -> None:
+    assert "[-----|----]" in score_line(record(0.0), str, 80, blocks=False)
 
 
 def test_states() -> None:
-    text = shown(PLAIN, record(0.1), record(0.3), record(0.3, "x"))
+    text = shown(PLAIN, record(10.0), record(60.0), record(60.0, "x"))
     assert [line.split()[-1] for line in text.splitlines()] == ["normal", "above", "ALARM"]
 
 
@@ -76,9 +75,7 @@ def test_a_terminal_rewrites_its_line_and_alarms_stay() -> None:
     assert text.count("\n") == 2
     assert text.count("\r\x1b[2K") == 4
     alarm_line = text.split("\n")[0].split("\r\x1b[2K")[-1]
-    assert alarm_line.startswith(
-        "\x1b[31;1m14:01:35  ALARM  score 0.400, above 0.200 since 14:00:00. What changed: 2.0"
-    )
+    assert alarm_line.startswith("\x1b[31;1m14:01:35  ALARM  score 81.2, above 50 since 14:00:00. What changed: 2.0")
     assert alarm_line.endswith("\x1b[0m")
     assert text.endswith("\n")
 
@@ -92,7 +89,7 @@ def test_without_a_terminal_there_are_no_escapes_and_only_ascii() -> None:
 
 
 def test_the_end_of_an_alarm_says_how_long_and_why() -> None:
-    assert "alarm over, 1 min 30 s long, peak 0.400 at 14:00:05" in shown(PLAIN, alarm("end", "released"))
+    assert "alarm over, 1 min 30 s long, peak 81.2 at 14:00:05" in shown(PLAIN, alarm("end", "released"))
     assert "run ends while the alarm is on" in shown(PLAIN, alarm("end", "stopped"))
 
 
