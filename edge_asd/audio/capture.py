@@ -65,7 +65,7 @@ class LossMeter:
 
 
 class Capture:
-    """A microphone that is running; `ring` gives the chosen channel.
+    """A microphone that is running; `ring` gives the first channel asked for, `attach` further ones.
 
     device: from `list_inputs`. rate_hz: one of its rates. channel: counted from 0.
     clock: UTC seconds; monotonic: seconds that never jump.
@@ -84,8 +84,10 @@ class Capture:
     ) -> None:
         self.device = device
         self.rate_hz = rate_hz
-        self.channel = channel
-        self.ring = Ring(round(RING_S * rate_hz), rate_hz)
+        self.channels = open_channels(device, channel)
+        self.ended = ""
+        self._listeners: tuple[tuple[int, Ring], ...] = ()
+        self.ring = self.attach(channel)
         self._clock = clock
         self._monotonic = monotonic
         self._losses = LossMeter(rate_hz)
@@ -93,12 +95,12 @@ class Capture:
         self._stream = sounddevice.InputStream(
             device=device.index,
             samplerate=rate_hz,
-            channels=open_channels(device, channel),
+            channels=self.channels,
             dtype="float32",
             blocksize=round(BLOCK_S * rate_hz),
             latency=LATENCY_S,
             callback=self._heard,
-            finished_callback=self.ring.close,
+            finished_callback=self._finished,
         )
         try:
             self._stream.start()
@@ -106,11 +108,33 @@ class Capture:
             self._stream.close()
             raise
 
-    def close(self) -> None:
-        """Stop and release the device. May hang as long as its driver does."""
+    def attach(self, channel: int) -> Ring:
+        """A ring that is given this channel (below `channels`) from now on; each channel may have several."""
+        ring = Ring(round(RING_S * self.rate_hz), self.rate_hz)
+        # A new tuple, because the driver's thread may be walking through the old one.
+        self._listeners = (*self._listeners, (channel, ring))
+        if self.ended:
+            ring.close()
+        return ring
+
+    def detach(self, ring: Ring) -> bool:
+        """Give `ring` no more; True when nobody is left."""
+        self._listeners = tuple(pair for pair in self._listeners if pair[1] is not ring)
+        ring.close()
+        return not self._listeners
+
+    def close(self, why: str = "was closed") -> None:
+        """Stop and release the device. May hang as long as its driver does. why: told to whoever is still attached."""
+        self.ended = self.ended or why
         self._stream.abort(ignore_errors=True)
         self._stream.close(ignore_errors=True)
-        self.ring.close()
+        self._finished()
+
+    def _finished(self) -> None:
+        """Also called by the driver, when the device is gone."""
+        self.ended = self.ended or "is gone"
+        for _, ring in self._listeners:
+            ring.close()
 
     def _heard(self, samples: Any, n_samples: int, times: Any, status: Any) -> None:
         """PortAudio's thread: copy and queue, nothing else, and never raise."""
@@ -124,7 +148,9 @@ class Capture:
             # PortAudio gathers blocks across the gap, so this one is broken somewhere inside: it is lost as well.
             self._owed += lost + n_samples
             return
-        self.ring.write(samples[:, self.channel], self._clock() - delay_s, self._owed)
+        captured_at = self._clock() - delay_s
+        for channel, ring in self._listeners:
+            ring.write(samples[:, channel], captured_at, self._owed)
         self._owed = 0
 
 

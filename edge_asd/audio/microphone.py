@@ -11,12 +11,11 @@ from typing import Any
 from edge_asd.audio import portaudio
 from edge_asd.audio.assemble import BlockAssembler
 from edge_asd.audio.block import AudioBlock
-from edge_asd.audio.capture import Capture, open_capture
+from edge_asd.audio.captures import Captures, Feed
 from edge_asd.audio.condition import Conditioner, choose_channel
-from edge_asd.audio.devices import list_inputs, resolve
 from edge_asd.audio.pacing import BLOCK_S
 from edge_asd.audio.ring import Chunk
-from edge_asd.audio.worker import Job, Worker
+from edge_asd.audio.worker import Job
 from edge_asd.errors import UnavailableError
 
 STALL_S = 3.0
@@ -46,8 +45,7 @@ class SourceEvent:
 class MicrophoneSource:
     """Blocks from a microphone, for as long as `stop` is not set.
 
-    device: name as `devices.resolve` takes it; None for the default input. One microphone a process: reading the list
-        of devices again ends every stream.
+    device: name as `devices.resolve` takes it; None for the default input.
     rate_hz: the model's rate; the device is opened at it, or at a better one and resampled.
     channel: which to listen to; None takes channel 0 and, when there are more, says so in `note`.
     device_rate_hz: open the device at this rate and no other.
@@ -57,6 +55,7 @@ class MicrophoneSource:
     on_event: called from the iterating thread. While a device is away it is called at every attempt, at most 30 s
         apart; when the driver itself hangs it falls silent, so that a watchdog fed from it barks.
     clock: UTC seconds; monotonic: seconds that never jump.
+    captures: shared by all microphones of a process, and closed by whoever made it; None: this is the only one.
     stall_s: a device that gives nothing for so long counts as gone.
     retry_s: pauses between attempts; the last one repeats.
     """
@@ -74,6 +73,7 @@ class MicrophoneSource:
         stop: threading.Event | None = None,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
+        captures: Captures | None = None,
         stall_s: float = STALL_S,
         retry_s: tuple[float, ...] = RETRY_S,
         dc_block: bool = True,
@@ -93,9 +93,9 @@ class MicrophoneSource:
         self._stall_s = stall_s
         self._retry_s = retry_s
         self._dc_block = dc_block
-        self._worker = Worker("edge-asd microphone")
-        self._capture: Capture | None = None
-        self._attempts = 0
+        self._owns_captures = captures is None
+        self._captures = captures or Captures(clock=clock, monotonic=monotonic)
+        self._feed: Feed | None = None
         self._failures = 0
         self._position = 0
         self._last_heard_s: float | None = None
@@ -111,10 +111,10 @@ class MicrophoneSource:
         Raises UnavailableError, naming the candidates, when the device was never there and `wait` is off.
         """
         try:
-            while (capture := self._opened()) is not None:
-                yield from self._listen(capture)
-                self._capture = None
-                self._call(capture.close)
+            while (feed := self._opened()) is not None:
+                yield from self._listen(feed)
+                self._feed = None
+                self._call(lambda feed=feed: self._captures.release(feed))
         finally:
             self.close()
 
@@ -123,71 +123,65 @@ class MicrophoneSource:
         if self._closed:
             return
         self._closed = True
-        capture, self._capture = self._capture, None
-        job = self._worker.submit(capture.close if capture else lambda: None)
-        self._worker.close()
+        feed, self._feed = self._feed, None
+        job = self._captures.submit(lambda: self._captures.release(feed) if feed else None)
+        if self._owns_captures:
+            self._captures.close()
         if not job.done.wait(CLOSE_S):
             portaudio.loud()
             portaudio.forget_at_exit(portaudio.load())
 
-    def _opened(self) -> Capture | None:
+    def _opened(self) -> Feed | None:
         """An open microphone, however long it takes; None when stopped."""
         while not (self._stopped() or (self._failures and self._pause())):
             try:
-                self._capture = self._call(self._open)
+                self._feed = self._call(self._open)
             except UnavailableError as error:
                 if not (self._wait or self._was_open):
                     raise
                 self._failures += 1
                 self._report("waiting", f"{error}; next attempt in {self._pause_s():g} s")
                 continue
-            if self._capture is not None:
+            if self._feed is not None:
                 self._was_open = True
-                return self._capture
+                return self._feed
         return None
 
-    def _open(self) -> Capture | None:
-        """On the worker's thread: find the device by name and open it."""
-        sounddevice = portaudio.load()
-        if self._attempts:
-            portaudio.refresh(sounddevice)
-        self._attempts += 1
-        device = resolve(self._device, list_inputs(probe=False), self._aliases)
-        capture = open_capture(
-            sounddevice,
-            device,
+    def _open(self) -> Feed | None:
+        """On the driver's thread: find the device by name and open it."""
+        feed = self._captures.open(
+            self._device,
             self.rate_hz,
             channel=self._channel,
             rate_hz=self._device_rate_hz,
-            clock=self._clock,
-            monotonic=self._monotonic,
+            aliases=self._aliases,
         )
         if self._stopped():
-            capture.close()
+            self._captures.release(feed)
             return None
-        return capture
+        return feed
 
-    def _listen(self, capture: Capture) -> Iterator[AudioBlock]:
+    def _listen(self, feed: Feed) -> Iterator[AudioBlock]:
         """Blocks until the device is lost or the run is stopped."""
         assembler: BlockAssembler | None = None
-        size, alive_s = round(BLOCK_S * capture.rate_hz), self._monotonic()
+        size, alive_s = round(BLOCK_S * feed.rate_hz), self._monotonic()
         while not self._stopped():
-            chunk = capture.ring.read(size, POLL_S)
+            chunk = feed.ring.read(size, POLL_S)
             now_s = self._monotonic()
             if chunk is None:
-                if capture.ring.finished:
-                    why = f"{capture.device.label} is gone"
+                if feed.ring.finished:
+                    why = feed.why_ended
                     break
                 if now_s - alive_s >= self._stall_s:
-                    why = f"{capture.device.label} has given no sound for {now_s - alive_s:.1f} s"
+                    why = f"{feed.device.label} has given no sound for {now_s - alive_s:.1f} s"
                     break
                 continue
             alive_s = now_s
             if assembler is None:
-                assembler = self._begin(capture, chunk, now_s)
+                assembler = self._begin(feed, chunk, now_s)
             self._last_heard_s = now_s
             if chunk.lost_before:
-                self._report("overrun", "the driver or this program was too slow", self._at_model(capture, chunk))
+                self._report("overrun", "the driver or this program was too slow", self._at_model(feed, chunk))
             for block in assembler.push(chunk):
                 self._position = assembler.position
                 yield block
@@ -201,22 +195,22 @@ class MicrophoneSource:
         self._position = assembler.position
         self._report("lost", why)
 
-    def _begin(self, capture: Capture, chunk: Chunk, now_s: float) -> BlockAssembler:
+    def _begin(self, feed: Feed, chunk: Chunk, now_s: float) -> BlockAssembler:
         """The first sound of a capture came: say so, and count what was missed since the last one."""
-        conditioner = Conditioner(capture.rate_hz, self.rate_hz, dc_block=self._dc_block)
-        _, self.note = choose_channel(self._channel, capture.device.channels)
-        began_s = now_s - chunk.samples.size / capture.rate_hz
+        conditioner = Conditioner(feed.rate_hz, self.rate_hz, dc_block=self._dc_block)
+        _, self.note = choose_channel(self._channel, feed.device.channels)
+        began_s = now_s - chunk.samples.size / feed.rate_hz
         gap = 0
         if self._last_heard_s is not None:
             gap = max(1, round((began_s - self._last_heard_s) * self.rate_hz))
-        detail = f"{capture.device.label} at {capture.rate_hz} Hz, channel {capture.channel}"
+        detail = f"{feed.device.label} at {feed.rate_hz} Hz, channel {feed.channel}"
         self._report("back" if self._last_heard_s is not None else "opened", detail, gap)
         self._failures = 0
         return BlockAssembler(conditioner, position=self._position + gap, gap_samples=gap)
 
     def _call(self, call: Callable[[], Any]) -> Any:
         """`call` on the worker's thread. Says once when the driver hangs, then waits in silence; None when stopped."""
-        job: Job = self._worker.submit(call)
+        job: Job = self._captures.submit(call)
         began_s, said = self._monotonic(), False
         while not job.done.wait(POLL_S / 5):
             if self._stopped():
@@ -240,8 +234,8 @@ class MicrophoneSource:
     def _stopped(self) -> bool:
         return self._closed or self._stop.is_set()
 
-    def _at_model(self, capture: Capture, chunk: Chunk) -> int:
-        return max(1, round(chunk.lost_before * self.rate_hz / capture.rate_hz))
+    def _at_model(self, feed: Feed, chunk: Chunk) -> int:
+        return max(1, round(chunk.lost_before * self.rate_hz / feed.rate_hz))
 
     def _report(self, kind: str, detail: str, lost_samples: int = 0) -> None:
         self._on_event(SourceEvent(kind, detail, lost_samples, self._clock()))
