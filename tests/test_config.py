@@ -222,3 +222,45 @@ def test_a_size_may_be_written_with_its_unit(tmp_path: Path, written: str, expec
     path = tmp_path / "a.yaml"
     path.write_text(f"model:\n  bank_budget: {written}\n")
     assert load_config(path, environment={}).config.model.bank_budget == expected
+
+
+PLANT = """\
+audio: {device: mic0}
+machines:
+  fan: {bundle: fan.asd, channel: 0}
+  pump:
+    bundle: pump.asd
+    device: mic1
+"""
+
+
+def test_several_machines_are_named_in_the_file(tmp_path: Path) -> None:
+    loaded = load_config(written(tmp_path, PLANT), environment={})
+    machines = loaded.config.machines
+    assert list(machines) == ["fan", "pump"]
+    assert (machines["fan"].bundle, machines["fan"].channel) == (str(tmp_path / "fan.asd"), 0)
+    assert (machines["pump"].device, machines["pump"].channel) == ("mic1", None)
+    again = load_config(written(tmp_path, as_yaml(loaded)), environment={})
+    assert again.config == loaded.config
+    assert loaded.origins["machines.pump.device"].endswith(":6")
+    assert loaded.origins["machines.pump.rate"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("machines:\n  fan: {bundel: fan.asd}\n", 2, "unknown key 'bundel' in machines.fan; did you mean 'bundle'"),
+        ("machines:\n  fan: {}\n", 2, "machines.fan is empty"),
+        ("machines:\n  fan:\n", 2, "machines.fan is empty"),
+        ("machines:\n  ../fan: {bundle: a.asd}\n", 2, "'../fan' is no name for a machine"),
+        ("machines: [fan]\n", 1, "machines is not a map"),
+        ("machines:\n  fan: {bundle: a.asd}\n  fan: {bundle: b.asd}\n", 3, "given twice"),
+        ("machines:\n  fan: {bundle: a.asd, channel: -1}\n", 2, "machines.fan.channel is -1"),
+    ],
+)
+def test_what_is_wrong_with_a_machine_is_named_with_its_line(tmp_path: Path, text: str, line: int, words: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, environment={})
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert words in str(caught.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -114,7 +115,7 @@ class MicrophoneSource:
             while (feed := self._opened()) is not None:
                 yield from self._listen(feed)
                 self._feed = None
-                self._call(lambda feed=feed: self._captures.release(feed))
+                self._call(functools.partial(self._captures.release, feed))
         finally:
             self.close()
 

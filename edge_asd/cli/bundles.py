@@ -22,11 +22,11 @@ def bundle_path(config: Config) -> Path:
     return Path(config.model.bundle)
 
 
-def opened_bundle(config: Config) -> Bundle:
-    """The bundle that is set, for the runtime that is set; what had to be done for that is said on stderr."""
+def opened_bundle(config: Config, path: Path | None = None) -> Bundle:
+    """The bundle that is set (or another one), for the runtime that is set; what that took is said on stderr."""
     from edge_asd.bundle import load_bundle
     from edge_asd.model_package import DEFAULT_PACKAGE
     from edge_asd.refit import for_runtime
 
     package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
-    return for_runtime(load_bundle(bundle_path(config)), config.model.runtime, package, note)
+    return for_runtime(load_bundle(path or bundle_path(config)), config.model.runtime, package, note)

@@ -5,25 +5,32 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 import os
 import shutil
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_asd.cli.bundles import bundle_path, opened_bundle
+from edge_asd.cli.bundles import opened_bundle
+from edge_asd.cli.machines import Watched, watched
 from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command
 from edge_asd.cli.progress import note
-from edge_asd.errors import DataError, UsageError
+from edge_asd.errors import DataError, EdgeAsdError, UsageError
 
 if TYPE_CHECKING:
     from edge_asd.audio.block import AudioSource
+    from edge_asd.audio.captures import Captures
+    from edge_asd.audio.microphone import SourceEvent
+    from edge_asd.bundle import Bundle
     from edge_asd.config import Config
     from edge_asd.detector import Detector
     from edge_asd.monitor.clock import RunClock
+    from edge_asd.monitor.live import LiveRun
     from edge_asd.monitor.sinks import Sink
 
 
@@ -48,6 +55,7 @@ def add_parser(subparsers: Subparsers) -> None:
         ),
     )
     add_settings(parser, "model.bundle", "audio.device")
+    parser.add_argument("--machine", metavar="NAME", help="of the machines in the config, watch only this one")
     parser.add_argument("--input", metavar="FILE|-", help="sound file, or - for standard input (WAV or raw), instead")
     parser.add_argument("--fast", action="store_true", help="do not pace a file to the speed of its sound")
     parser.add_argument(
@@ -84,58 +92,109 @@ def run(args: argparse.Namespace) -> int:
     stop = threading.Event()
     if args.demo:
         return _demo(args, loaded.config, stop)
-    from edge_asd.budget import Budget
-    from edge_asd.cli.sources import open_input, open_microphone
+    machines = watched(loaded.config, args.machine, {**given, "input": args.input})
+    return _watch(machines, args, loaded.config, stop)
+
+
+def _watch(machines: list[Watched], args: argparse.Namespace, config: Config, stop: threading.Event) -> int:
+    from edge_asd.audio.captures import Captures
     from edge_asd.monitor.clock import RunClock
+    from edge_asd.monitor.live import stop_on_signals
+    from edge_asd.monitor.sinks import closed_at_end
+    from edge_asd.monitor.watch import RETRY_S, Together, watch
     from edge_asd.service.attach import service_sinks
 
-    config = loaded.config
-    path = bundle_path(config)
-    bundle = opened_bundle(config)
+    clock = RunClock()
+    captures = Captures(clock=clock) if args.input is None else None
+    bundles = {machine.name: str(machine.bundle) for machine in machines}
+    sinks = [*open_sinks(config), *service_sinks(bundles, os.environ, clock=clock)]
+    together = Together(sinks)
+
+    def built(machine: Watched) -> tuple[LiveRun, Bundle]:
+        return _built(machine, args, config, together, captures, stop, clock)
+
+    def live_of(machine: Watched) -> LiveRun:
+        return built(machine)[0]
+
+    with closed_at_end(sinks), _closing(captures), stop_on_signals(stop):
+        if len(machines) == 1:
+            _run_alone(*built(machines[0]))
+            return 0
+        ends = watch(
+            {machine.name: functools.partial(live_of, machine) for machine in machines},
+            together,
+            stop=stop,
+            clock=clock,
+            retry_s=RETRY_S if args.wait else None,
+        )
+    failures = [end for end in ends.values() if isinstance(end, EdgeAsdError)]
+    return failures[0].exit_code if failures and not stop.is_set() else 0
+
+
+def _closing(captures: Captures | None) -> contextlib.AbstractContextManager[Any]:
+    return contextlib.closing(captures) if captures else contextlib.nullcontext()
+
+
+def _built(
+    machine: Watched,
+    args: argparse.Namespace,
+    config: Config,
+    sink: Sink,
+    captures: Captures | None,
+    stop: threading.Event,
+    clock: RunClock,
+) -> tuple[LiveRun, Bundle]:
+    """One machine's run, ready to begin."""
+    from edge_asd.budget import Budget
+    from edge_asd.cli.sources import open_input, open_microphone
+
+    bundle = opened_bundle(config, machine.bundle)
+    wanted = config.detector
     detector = bundle.detector(
-        smoothing_s=config.detector.smoothing_s,
-        percentile=config.detector.percentile,
-        false_alarms=None if config.detector.false_alarms is None else Budget.parse(config.detector.false_alarms),
+        smoothing_s=wanted.smoothing_s,
+        percentile=wanted.percentile,
+        false_alarms=None if wanted.false_alarms is None else Budget.parse(wanted.false_alarms),
         confirm_s=config.alarm.confirm_s,
     )
     rate_hz = bundle.contract.features.rate_hz
     source: Any
-    clock = RunClock()
     if args.input is not None:
-        source = open_input(args.input, config.audio, rate_hz, paced=not args.fast, stop=stop, clock=clock)
+        source = open_input(args.input, machine.audio, rate_hz, paced=not args.fast, stop=stop, clock=clock)
     else:
 
-        def on_event(event: Any) -> None:
+        def on_event(event: SourceEvent) -> None:
             live.report(event.kind, event.detail, event.lost_samples / rate_hz, event.at)
+            if event.kind == "opened" and source.note:
+                note(f"{source.name}: {source.note}")
 
-        source = open_microphone(config.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event, clock=clock)
-    sinks = [*open_sinks(config), *service_sinks({path.stem: str(path)}, os.environ, clock=clock)]
-    live = _live_run(path.stem, source, detector, config, sinks, args.duration, stop, clock)
-    said = _say_note(source, "")
-    summary = _watched(live, sinks, stop)
-    _say_note(source, said)
+        source = open_microphone(
+            machine.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event, clock=clock, captures=captures
+        )
+    if args.input is not None and source.note:
+        note(f"{source.name}: {source.note}")
+    live = _live_run(machine.name, source, detector, config, [sink], args.duration, stop, clock)
+    return live, bundle
+
+
+def _run_alone(live: LiveRun, bundle: Bundle) -> None:
+    """The only machine: its errors are the command's."""
+    summary = live.run()
     if not summary.windows and summary.reason in ("ended", "duration"):
         raise DataError(
-            f"{source.name}: {summary.sound_s:.2f} s of sound, a window needs {bundle.contract.window_s:.2f} s",
+            f"{summary.machine}: {summary.sound_s:.2f} s of sound, a window needs {bundle.contract.window_s:.2f} s",
             remedy="give a longer --duration"
             if summary.reason == "duration"
             else "score short clips with edge-asd score",
         )
-    return 0
-
-
-def _say_note(source: Any, said: str) -> str:
-    """Tell the user what the source says about itself (its choice of channel), unless that was `said` before."""
-    if source.note and source.note != said:
-        note(f"{source.name}: {source.note}")
-    return str(source.note)
 
 
 def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> int:
     """The demo is shown to a person: it draws its meter even into a pipe, unless JSON was asked for."""
     from edge_asd.monitor import demo
     from edge_asd.monitor.clock import RunClock
+    from edge_asd.monitor.live import stop_on_signals
     from edge_asd.monitor.records import SourceRecord
+    from edge_asd.monitor.sinks import closed_at_end
 
     for name in ("input", "duration", "audio.device", "model.bundle"):
         if getattr(args, name) is not None:
@@ -152,7 +211,8 @@ def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> in
 
     prepared = demo.prepare(paced=not args.fast, on_fault=on_fault, stop=stop)
     live = _live_run(demo.MACHINE, prepared.source, prepared.detector, config, sinks, None, stop, RunClock())
-    _watched(live, sinks, stop)
+    with closed_at_end(sinks), stop_on_signals(stop):
+        live.run()
     return 0
 
 
@@ -161,27 +221,17 @@ def _live_run(
     source: AudioSource,
     detector: Detector,
     config: Config,
-    sinks: list[Sink],
+    sinks: Sequence[Sink],
     duration: float | None,
     stop: threading.Event,
     clock: RunClock,
-) -> Any:
+) -> LiveRun:
     from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
     from edge_asd.monitor.live import LiveRun
 
     settings = AlarmSettings(**dataclasses.asdict(config.alarm))
     alarm = AlarmTracker(settings, rate_hz=source.rate_hz, id_mark=lambda: clock.mark)
     return LiveRun(machine, source, detector, alarm, sinks, duration_s=duration, stop=stop, clock=clock)
-
-
-def _watched(live: Any, sinks: list[Sink], stop: threading.Event) -> Any:
-    from edge_asd.monitor.live import stop_on_signals
-
-    with contextlib.ExitStack() as closing:  # closes every sink, also when one of them fails to
-        for sink in sinks:
-            closing.callback(sink.close)
-        with stop_on_signals(stop):
-            return live.run()
 
 
 def open_sinks(config: Config) -> list[Sink]:

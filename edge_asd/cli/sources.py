@@ -11,6 +11,7 @@ from edge_asd.config.settings import AudioConfig
 from edge_asd.errors import UsageError
 
 if TYPE_CHECKING:
+    from edge_asd.audio.captures import Captures
     from edge_asd.audio.files import FileSource
     from edge_asd.audio.microphone import MicrophoneSource, SourceEvent
     from edge_asd.audio.stdin import StdinSource
@@ -54,8 +55,12 @@ def open_microphone(
     stop: threading.Event,
     on_event: Callable[[SourceEvent], None],
     clock: Callable[[], float] = time.time,
+    captures: Captures | None = None,
 ) -> MicrophoneSource:
-    """The microphone that is set, as a stream at the model's `rate_hz`. Raises UsageError when none is."""
+    """The microphone that is set, as a stream at the model's `rate_hz`. Raises UsageError when none is.
+
+    captures: shared with the other microphones of this process.
+    """
     if audio.device is None:
         raise UsageError(
             "no source of sound given",
@@ -75,4 +80,5 @@ def open_microphone(
         on_event=on_event,
         stop=stop,
         clock=clock,
+        captures=captures,
     )

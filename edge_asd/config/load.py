@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from edge_asd.config.check import checked
 from edge_asd.config.nearest import nearest
-from edge_asd.config.settings import ALTERNATIVES, SECTIONS, Config, fields_of
+from edge_asd.config.settings import ALTERNATIVES, MACHINES, SECTIONS, Config, MachineConfig, fields_of
 from edge_asd.errors import ConfigError, MissingInputError, StorageError, UsageError
 
 PREFIX = "EDGE_ASD_"
@@ -18,6 +19,8 @@ FILE_VARIABLE = "EDGE_ASD_CONFIG"
 OTHER_VARIABLES = (FILE_VARIABLE, "EDGE_ASD_DEBUG", "EDGE_ASD_KERNEL")
 """Variables that are ours and no setting."""
 MAX_FILE_BYTES = 1_000_000
+MACHINE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What a machine may be called: it names files and topics, too."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,21 @@ def load_config(
             origins.setdefault(f"{section}.{key}", "default")
         given = {key: values[f"{section}.{key}"] for key in keys if f"{section}.{key}" in values}
         sections[section] = kind(**given)
-    return LoadedConfig(Config(**sections), origins)
+    return LoadedConfig(Config(**sections, machines=_machines(values, origins)), origins)
+
+
+def _machines(values: Mapping[str, Any], origins: dict[str, str]) -> dict[str, MachineConfig]:
+    """The machines of the file, by name."""
+    machines: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        section, _, rest = name.partition(".")
+        if section == MACHINES:
+            machine, key = rest.rsplit(".", 1)
+            machines.setdefault(machine, {})[key] = value
+    for machine in machines:
+        for key in fields_of(MACHINES):
+            origins.setdefault(f"{MACHINES}.{machine}.{key}", "default")
+    return {machine: MachineConfig(**given) for machine, given in machines.items()}
 
 
 def _choose(pair: tuple[str, str], values: dict[str, Any], origins: dict[str, str]) -> None:
@@ -133,17 +150,24 @@ def _from_file(path: Path, values: dict[str, Any], origins: dict[str, str]) -> N
         root = loader.get_single_node()
         if root is None:
             return
-        for section, section_node in _entries(root, str(path), "the file", list(SECTIONS)):
+        for section, section_node in _entries(root, str(path), "the file", [*SECTIONS, MACHINES]):
             if isinstance(section_node, yaml.ScalarNode) and section_node.tag.endswith(":null"):
                 continue
-            for key, node in _entries(section_node, str(path), section, list(fields_of(section))):
-                where = f"{path}:{node.start_mark.line + 1}"
-                limits = fields_of(section)[key].metadata
-                value = checked(_plain(loader, node, limits["kind"]), limits, f"{where}: {section}.{key}")
-                if limits["kind"] == "path" and value is not None:
-                    value = str(path.parent / Path(value).expanduser())
-                values[f"{section}.{key}"] = value
-                origins[f"{section}.{key}"] = where
+            parts = [(section, section_node)]
+            if section == MACHINES:
+                named = _entries(section_node, str(path), section, None)
+                parts = [(f"{section}.{machine}", node) for machine, node in named]
+            for name, part in parts:
+                if section == MACHINES and not getattr(part, "value", None):
+                    raise ConfigError(f"{path}:{part.start_mark.line + 1}: {name} is empty", remedy="give it a bundle")
+                for key, node in _entries(part, str(path), name, list(fields_of(section))):
+                    where = f"{path}:{node.start_mark.line + 1}"
+                    limits = fields_of(section)[key].metadata
+                    value = checked(_plain(loader, node, limits["kind"]), limits, f"{where}: {name}.{key}")
+                    if limits["kind"] == "path" and value is not None:
+                        value = str(path.parent / Path(value).expanduser())
+                    values[f"{name}.{key}"] = value
+                    origins[f"{name}.{key}"] = where
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigError(f"{path}{line}: not valid YAML: {error.problem}") from error
@@ -168,18 +192,24 @@ def _text(path: Path) -> str:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start})", remedy="save it as UTF-8") from error
 
 
-def _entries(node: Any, path: str, owner: str, known: list[str]) -> list[tuple[str, Any]]:
-    """Key and value node of each entry of a mapping, every key known and given once."""
+def _entries(node: Any, path: str, owner: str, known: list[str] | None) -> list[tuple[str, Any]]:
+    """Key and value node of each entry of a mapping, every key given once.
+
+    known: the keys there are; None: the user's own names.
+    """
     import yaml
 
     where = f"{path}:{node.start_mark.line + 1}"
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{where}: {owner} is not a map", remedy=f"write key: value, of {', '.join(known)}")
+        wanted = ", of " + ", ".join(known) if known else " with names of your own"
+        raise ConfigError(f"{where}: {owner} is not a map", remedy=f"write key: value{wanted}")
     entries: dict[str, Any] = {}
     for key_node, value_node in node.value:
         where = f"{path}:{key_node.start_mark.line + 1}"
         key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
-        if key not in known:
+        if known is None and not MACHINE_NAME.fullmatch(key):
+            raise ConfigError(f"{where}: {key!r} is no name for a machine", remedy="use letters, digits, - and _")
+        if known is not None and key not in known:
             raise ConfigError(f"{where}: unknown key {key!r} in {owner}", remedy=_meant(key, known))
         if key in entries:
             raise ConfigError(f"{where}: {key!r} is given twice in {owner}", remedy="keep one of them")

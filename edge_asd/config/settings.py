@@ -100,6 +100,20 @@ class OutputConfig:
 
 
 @dataclass(frozen=True)
+class MachineConfig:
+    """One of several machines; what is unset here is taken from the sections `audio` and `model`."""
+
+    bundle: str | None = setting(None, kind="path", optional=True)
+    """The machine's .asd file; a relative path counts from the config file."""
+    device: str | None = setting(None, kind="text", optional=True)
+    """Its input device; several machines may share one and listen to different channels."""
+    channel: int | None = setting(None, kind="whole", at_least=0, optional=True)
+    """Channel to listen to, counted from 0."""
+    rate: int | None = setting(None, kind="whole", at_least=4000, at_most=768000, optional=True)
+    """Rate asked of the device, in Hz."""
+
+
+@dataclass(frozen=True)
 class Config:
     """The whole configuration, one attribute a section."""
 
@@ -108,6 +122,8 @@ class Config:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     alarm: AlarmConfig = field(default_factory=AlarmConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    machines: Mapping[str, MachineConfig] = field(default_factory=dict)
+    """Name -> machine, to watch several in one process; only in the file. Empty: the one that audio and model set."""
 
 
 ALTERNATIVES = (("detector.percentile", "detector.false_alarms"),)
@@ -122,6 +138,11 @@ SECTIONS: dict[str, type] = {
 }
 
 
+MACHINES = "machines"
+"""The section of named machines, each of them like a section of its own."""
+
+
 def fields_of(section: str) -> dict[str, dataclasses.Field[Any]]:
-    """Key -> field of one section."""
-    return {item.name: item for item in dataclasses.fields(SECTIONS[section])}
+    """Key -> field of one section, or of each machine."""
+    kind = MachineConfig if section == MACHINES else SECTIONS[section]
+    return {item.name: item for item in dataclasses.fields(kind)}

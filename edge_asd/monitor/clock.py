@@ -2,12 +2,13 @@
 
 Such a board boots with the time of its last shutdown and learns the right one minutes later, or never. Times within a
 run are therefore counted on the monotonic clock from one reading of the system's, and a step of the system's clock is
-not followed silently: `poll` gives it, so that what was dated before can be dated anew.
+not followed silently: it is counted, so that what was dated before can be dated anew.
 """
 
 from __future__ import annotations
 
 import ctypes
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -41,6 +42,9 @@ def _adjtimex() -> int:
 class RunClock:
     """Gives UTC, seconds since the Unix epoch, without ever jumping between two calls of `poll`.
 
+    One clock serves all machines of a process; each of them sees a step by comparing `steps` and `stepped_s` with what
+    they were.
+
     wall, monotonic: the system's clocks. is_set: whether `wall` can be believed.
     """
 
@@ -55,7 +59,10 @@ class RunClock:
         self._monotonic = monotonic
         self._is_set = is_set
         self._offset_s = wall() - monotonic()
+        self._lock = threading.Lock()
         self.known = is_set()
+        self.steps = 0
+        self.stepped_s = 0.0
 
     def __call__(self) -> float:
         return self._monotonic() + self._offset_s
@@ -65,19 +72,20 @@ class RunClock:
         """Appended to names made of a time that may come again after the next boot; empty once UTC is known."""
         return "" if self.known else f"-{_boot_id()}"
 
-    def poll(self) -> float | None:
+    def poll(self) -> None:
         """Follow the system's clock if it was set or stepped since.
 
-        Returns the seconds to add to every time given since the last step, None while nothing has changed. `known` is
-        up to date afterwards; it never turns false again.
+        `known` is up to date afterwards (it never turns false again); where something changed, `steps` counts one more
+        and `stepped_s` is what is to be added, in all, to times given since the clock was made.
         """
-        became_known = not self.known and self._is_set()
-        self.known = self.known or became_known
-        step_s = self._wall() - self._monotonic() - self._offset_s
-        if abs(step_s) <= STEP_S and not became_known:
-            return None
-        self._offset_s += step_s
-        return step_s
+        with self._lock:
+            became_known = not self.known and self._is_set()
+            self.known = self.known or became_known
+            step_s = self._wall() - self._monotonic() - self._offset_s
+            if abs(step_s) > STEP_S or became_known:
+                self._offset_s += step_s
+                self.stepped_s += step_s
+                self.steps += 1
 
 
 def _boot_id() -> str:

@@ -72,6 +72,7 @@ class LiveRun:
         self._stop = stop or threading.Event()
         self._clock = clock
         self._began = clock()
+        self._clock_steps, self._stepped_s = clock.steps, clock.stepped_s
         self._summary = SummaryRecord(machine)
         self._samples = 0
         self._last_time = 0.0
@@ -151,9 +152,11 @@ class LiveRun:
 
     def _follow_clock(self) -> None:
         """Date anew once the system's clock was set. The window in hand still has its old date: a second's matter."""
-        step_s = self._clock.poll()
-        if step_s is None:
+        self._clock.poll()
+        if self._clock.steps == self._clock_steps:
             return
+        step_s = self._clock.stepped_s - self._stepped_s
+        self._clock_steps, self._stepped_s = self._clock.steps, self._clock.stepped_s
         self._alarm.redate(step_s)
         self._write(ClockRecord(self._machine, self._clock(), step_s, self._began))
         self._began += step_s

@@ -59,19 +59,25 @@ class Meter:
         self._columns = columns
         self._zone = zone
         self._drawn = False
+        self._latest: dict[str, ScoreRecord] = {}
 
     def write(self, record: Record) -> None:
         """Show one record."""
         if isinstance(record, ScoreRecord):
             self._moving(record)
         elif isinstance(record, AlarmRecord):
-            self._lasting(alarm_line(record, self._local), "31;1" if record.event.state == "start" else "32")
+            text = self._named(record, alarm_line(record, self._local))
+            self._lasting(text, "31;1" if record.event.state == "start" else "32")
         elif isinstance(record, SourceRecord):
             self._lasting(f"{self._local(record.time)}  {record.source}: {record.message}", "")
         elif isinstance(record, ClockRecord):
             self._lasting(clock_line(record, self._local), "")
         else:
             self._lasting(summary_line(record, self._local), "")
+
+    def _named(self, record: Record, line: str) -> str:
+        """The line with its machine's name, where there are several."""
+        return f"{record.machine}: {line}" if len(self._latest) > 1 else line
 
     def close(self) -> None:
         """Leave the cursor on a line of its own; safe to call twice."""
@@ -81,8 +87,13 @@ class Meter:
         self._stream.flush()
 
     def _moving(self, record: ScoreRecord) -> None:
+        self._latest[record.machine] = record
+        if len(self._latest) > 1 and self._style.live:
+            # One line has room for one machine: the one that is worst off.
+            record = max(self._latest.values(), key=lambda r: (r.alarm is not None, r.score / max(r.threshold, 1e-9)))
         state = state_of(record)
-        line = score_line(record, self._local, self._columns(), blocks=self._style.blocks)
+        line = self._named(record, score_line(record, self._local, self._columns(), blocks=self._style.blocks))
+        line = line[: self._columns() - 1]
         if self._style.live:
             self._stream.write(ERASE_LINE + self._coloured(line, COLOURS[state]))
             self._drawn = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -24,6 +24,15 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """No more records follow; safe to call twice."""
+
+
+@contextlib.contextmanager
+def closed_at_end(sinks: Sequence[Sink]) -> Iterator[None]:
+    """Close every sink, also when one of them fails to."""
+    with contextlib.ExitStack() as closing:
+        for sink in sinks:
+            closing.callback(sink.close)
+        yield
 
 
 def json_line(record: Record) -> str:

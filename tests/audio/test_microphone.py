@@ -147,3 +147,37 @@ def assert_one_gap_of_time_away(seen: dict) -> None:
     assert seen["positions"][at] == seen["positions"][at - 1] + seen["sizes"][at - 1] + gap
     away_s = seen["captured_at"][at] - seen["captured_at"][at - 1] - seen["sizes"][at - 1] / 16000
     assert gap / 16000 == pytest.approx(away_s, abs=0.5)
+
+
+def test_two_channels_of_one_device_are_heard_by_two_machines_bit_exact(microphones: FakeMicrophones) -> None:
+    seen = microphones.run("shared_device")
+    for channel in (0, 1):
+        samples = np.load(microphones.folder / f"channel{channel}.npy")
+        first = int(np.flatnonzero(pattern(0, 96000, bits=24, channel=channel) == samples[0])[0])
+        np.testing.assert_array_equal(samples, pattern(first, samples.size, bits=24, channel=channel))
+        assert seen[f"channel{channel}"]["kinds"] == ["opened"]
+
+
+def test_a_microphone_that_comes_back_is_opened_beside_the_others(microphones: FakeMicrophones) -> None:
+    seen = microphones.run("one_of_two_unplugged")
+    kinds = seen["mic16"]["kinds"]
+    assert kinds[:2] == ["opened", "lost"] and kinds[-1] == "back" and "waiting" in kinds
+    assert seen["spare"]["kinds"] == ["opened"]
+    assert not any(seen["spare"]["gaps"])
+
+
+def test_a_microphone_that_was_never_listed_interrupts_the_others_once_and_says_so(
+    microphones: FakeMicrophones,
+) -> None:
+    seen = microphones.run("one_of_two_appears_late")
+    assert seen["mic16"]["kinds"][0] == "waiting" and seen["mic16"]["kinds"][-1] == "opened"
+    assert seen["spare"]["kinds"] == ["opened", "lost", "back"]
+    assert "was interrupted to read the list of devices again" in seen["spare"]["details"][1]
+    assert sum(1 for gap in seen["spare"]["gaps"] if gap) == 1
+
+
+def test_a_microphone_that_stays_away_does_not_touch_the_others(microphones: FakeMicrophones) -> None:
+    seen = microphones.run("one_of_two_stays_away")
+    assert seen["mic16"]["kinds"][:3] == ["opened", "lost", "waiting"]
+    assert seen["spare"]["kinds"] == ["opened"]
+    assert not any(seen["spare"]["gaps"])

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,9 @@ import soundfile
 
 from edge_asd.bundle import Bundle, load_bundle, save_bundle
 from edge_asd.cli import main
-from edge_asd.cli.run import _watched
 from edge_asd.model_package import Model, describe_member
 from edge_asd.monitor.records import ScoreRecord
-from edge_asd.monitor.sinks import JsonLines, JsonLinesFile
+from edge_asd.monitor.sinks import JsonLines, JsonLinesFile, closed_at_end
 
 RATE_HZ = 16000
 
@@ -247,16 +245,13 @@ def test_a_duration_shorter_than_a_window_is_not_taken_for_success(
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here")
 def test_gathered_records_reach_the_log_when_standard_output_breaks(tmp_path: Path) -> None:
-    class Run:
-        def run(self) -> None:
-            for sink in reversed(sinks):  # the log has taken the record, and gathers it
-                sink.write(score)
-
     score = ScoreRecord("fan", 0.0, 1.0, 1.0, 2.0, False, -30.0, None)
     log = tmp_path / "log.jsonl"
     with pytest.raises(OSError, match="No space left"), Path("/dev/full").open("w") as full:
         sinks = [JsonLines(full), JsonLinesFile(log, warn=print)]
-        _watched(Run(), sinks, threading.Event())
+        with closed_at_end(sinks):
+            for sink in reversed(sinks):  # the log has taken the record, and gathers it
+                sink.write(score)
     assert [record["type"] for record in json_lines(log.read_text())] == ["score"]
 
 

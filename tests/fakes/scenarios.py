@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_asd.audio import capture, devices, portaudio
 from edge_asd.audio.block import AudioBlock
+from edge_asd.audio.captures import Captures
 from edge_asd.audio.microphone import MicrophoneSource, SourceEvent
 from edge_asd.errors import EdgeAsdError
 
@@ -112,6 +113,57 @@ def appears_late() -> dict[str, Any]:
     run = Run("mic16", wait=True)
     run.on_kind["waiting"] = lambda: control("mic16", "run")
     return run.listen(1).report()
+
+
+def together(runs: dict[str, Run], n_blocks: dict[str, int], at: dict[str, dict[int, Any]]) -> None:
+    """Listen to several microphones, a thread each."""
+    threads = [threading.Thread(target=run.listen, args=(n_blocks[name], at.get(name))) for name, run in runs.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def shared_device() -> dict[str, Any]:
+    captures = Captures()
+    runs = {f"channel{c}": Run("mic48", 48000, channel=c, captures=captures) for c in (0, 1)}
+    together(runs, {"channel0": 3, "channel1": 3}, {})
+    captures.close()
+    return {name: run.report(f"{name}.npy") for name, run in runs.items()}
+
+
+def one_of_two_unplugged() -> dict[str, Any]:
+    captures = Captures()
+    runs = {name: Run(name, captures=captures) for name in ("mic16", "spare")}
+    runs["mic16"].on_kind["waiting"] = lambda: control("mic16", "run")
+    together(runs, {"mic16": 5, "spare": 14}, {"mic16": {2: lambda: control("mic16", "unplug")}})
+    captures.close()
+    return {name: run.report() for name, run in runs.items()}
+
+
+def one_of_two_appears_late() -> dict[str, Any]:
+    control("mic16", "unplug")
+    captures = Captures()
+    runs = {name: Run(name, captures=captures, wait=True) for name in ("mic16", "spare")}
+    together(runs, {"mic16": 3, "spare": 24}, {"spare": {4: lambda: control("mic16", "run")}})
+    captures.close()
+    return {name: run.report() for name, run in runs.items()}
+
+
+def one_of_two_stays_away() -> dict[str, Any]:
+    captures = Captures()
+    runs = {name: Run(name, captures=captures) for name in ("mic16", "spare")}
+    threads = [
+        threading.Thread(target=runs["mic16"].listen, args=(99, {2: lambda: control("mic16", "unplug")})),
+        threading.Thread(target=runs["spare"].listen, args=(16,)),
+    ]
+    for thread in threads:
+        thread.start()
+    threads[1].join()
+    runs["mic16"].stop.set()
+    threads[0].join()
+    captures.close()
+    return {name: run.report() for name, run in runs.items()}
 
 
 def hang() -> dict[str, Any]:
