@@ -172,12 +172,12 @@ def test_a_name_that_is_not_text_is_shown_escaped(tmp_path: Path) -> None:
 
 @pytest.fixture
 def plugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another package that brings the commands `train`, and a `score` that must not win."""
-    (tmp_path / "plugged_train.py").write_text(
+    """Another package that brings the commands `tune`, and a `score` that must not win."""
+    (tmp_path / "plugged_tune.py").write_text(
         "def add_parser(subparsers):\n"
-        "    subparsers.add_parser('train', help='real help').add_argument('--epochs', type=int)\n"
+        "    subparsers.add_parser('tune', help='real help').add_argument('--epochs', type=int)\n"
         "def run(args):\n"
-        "    print('trained', args.epochs)\n"
+        "    print('tuned', args.epochs)\n"
         "    return 3\n"
     )
     (tmp_path / "plugged_broken.py").write_text("raise RuntimeError('must not be imported for the help')\n")
@@ -185,20 +185,20 @@ def plugged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plugged\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[edge_asd.commands]\ntrain = plugged_train\nother = plugged_broken\nscore = plugged_broken\n"
+        "[edge_asd.commands]\ntune = plugged_tune\nother = plugged_broken\nscore = plugged_broken\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
 def test_other_packages_bring_commands(plugged: None, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "--epochs", "4"]) == 3
-    assert capsys.readouterr().out == "trained 4\n"
+    assert main(["tune", "--epochs", "4"]) == 3
+    assert capsys.readouterr().out == "tuned 4\n"
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
-    assert "train" in out
+    assert "tune" in out
     assert "from the package plugged" in out
-    assert main(["trian"]) == 2
-    assert "did you mean 'train'?" in capsys.readouterr().err
+    assert main(["tnue"]) == 2
+    assert "did you mean 'tune'?" in capsys.readouterr().err
 
 
 def test_a_built_in_command_is_never_replaced(plugged: None, capsys: pytest.CaptureFixture[str]) -> None:
