@@ -252,7 +252,7 @@ def as_markdown(result: dict[str, Any]) -> str:
     error = result["query_error"]
     lines += [
         "",
-        f"Error of a similarity by the query's digits: {error['product']:.1e}; of the answer: {error['answer']:.1e}.",
+        f"Error of int8 similarities: {error['product']:.1e}; of the answer: {error['answer']:.1e}.",
     ]
     lines += ["", "Memory of vectors and search, MiB: "]
     lines[-1] += ", ".join(f"{name} {mib:.1f}" for name, mib in result["memory_mib"].items())

@@ -10,7 +10,7 @@ import numpy as np
 
 METHODS = ("k-centre", "k-means")
 DEFAULT_METHOD = "k-centre"
-"""What benchmarks/bank.py found to cost less AUC."""
+"""As good as k-means within the error of benchmarks/bank.py, four times as fast, and no window is left far away."""
 _ROUNDS = 12
 """Of K-means; later ones hardly move the centres."""
 _BLOCK = 8192
