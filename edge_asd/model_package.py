@@ -21,7 +21,7 @@ DEFAULT_PACKAGE = Path(__file__).parent / "models" / "mfn-128"
 """The embedder that ships with edge-asd."""
 
 PRECISIONS = ("int8", "fp32")
-FORMATS = ("onnx", "tflite")
+FORMATS = ("onnx", "tflite", "ort")
 PACKAGE_SCHEMA = 2
 
 

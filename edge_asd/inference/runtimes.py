@@ -29,7 +29,7 @@ class Runtime:
 
 
 RUNTIMES = (
-    Runtime("onnxruntime", "onnxruntime", ("onnx",), "pip install onnxruntime"),
+    Runtime("onnxruntime", "onnxruntime", ("onnx", "ort"), "pip install onnxruntime"),
     Runtime("litert", "ai_edge_litert", ("tflite",), "pip install 'edge-asd[litert]'"),
     Runtime(
         "tflite",

@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_asd.cli.parsing import Subparsers, new_command
 from edge_asd.errors import UsageError
 
-ACTIONS: dict[str, str] = {}
+ACTIONS: dict[str, str] = {"verify": "export.cli.verify"}
 """`edge-asd export ACTION ...` -> module with `add_parser(subparsers)` and `run(args)`."""
 WAYS: dict[str, str] = {"model": "export.cli.model"}
 """`edge-asd export --WAY ...` -> module with `add_flags(parser)` and `run(args)`. The first flag given decides; flags
@@ -17,7 +17,9 @@ several ways share (--out) are declared here."""
 
 DESCRIPTION = """\
 Makes what a board runs. --model turns a training run (or a model package) into a model package: ONNX or TFLite, int8 or
-float. A second export to the same --out adds its file to the package, so that one package can carry all twins."""
+float. A second export to the same --out adds its file to the package, so that one package can carry all twins.
+
+`edge-asd export verify MODEL` proves that all of a package's forms give the same results."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -30,6 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
         examples=(
             "edge-asd export --model run/best --format onnx --precision int8 --out model/",
             "edge-asd export --model run/best --precision int8 --sensitivity --out model/",
+            "edge-asd export verify model/",
         ),
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="directory to write to")

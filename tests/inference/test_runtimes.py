@@ -18,7 +18,7 @@ def only(*names: str):
 
 def test_auto_takes_what_is_there_in_order() -> None:
     assert [r.name for r in usable("auto", installed=only("tflite", "onnxruntime"))] == ["onnxruntime", "tflite"]
-    assert runnable_formats("auto", installed=only("tflite", "onnxruntime")) == ("onnx", "tflite")
+    assert runnable_formats("auto", installed=only("tflite", "onnxruntime")) == ("onnx", "ort", "tflite")
     assert runnable_formats("auto", installed=only("litert", "tflite")) == ("tflite",)
     assert runnable_formats("litert", installed=only("litert", "onnxruntime")) == ("tflite",)
 
