@@ -129,7 +129,7 @@ class Calibration(Threshold):
             budget=str(target.budget),
             confirm_s=target.confirm_s,
             expected=None if found.low is None or found.high is None else (found.low, found.high),
-            stretch=found.stretch,
+            stretch=1.0 / (target.budget.rate_hz * len(scores.distances) * step_s),
             fusion=fusion,
         )
 

@@ -10,7 +10,10 @@ import numpy as np
 
 FAR_DEVIATIONS = 6.0
 """Robust standard deviations of the logarithm of the distance: gamma-like distances of a day stay below 4."""
-FAR_RATIO = 1.5
+CLEAR_DEVIATIONS = 3.0
+"""And this many in every view: what a person would call another sound is heard from all sides, while one window that
+only the network finds odd is not worth a question."""
+FAR_RATIO = 2.0
 """And at least this many times the usual distance: sound that hardly varies has no outliers in its rounding."""
 MOST_SHARE = 0.1
 """More than this share of the windows is no accident but something the machine does."""
@@ -58,7 +61,7 @@ def clock(seconds: float) -> str:
 def find_outliers(
     distances: np.ndarray, names: Sequence[str], starts_s: np.ndarray, window_s: float
 ) -> tuple[Outlier, ...]:
-    """Stretches that are far off in any view; those that touch are one. Empty where they are no exception.
+    """Stretches that are far off; those that touch are one. Empty where they are no exception.
 
     distances: [n, views], each window's distance to the nearest of other parts of the enrolment, in order of time.
     names: [n], the recording each window is of. starts_s: [n], where in it the window begins.
@@ -68,6 +71,7 @@ def find_outliers(
     spread = 1.4826 * np.median(np.abs(logs - middle), axis=0)
     rise = logs - middle
     far = ((rise > FAR_DEVIATIONS * spread) & (rise > np.log(FAR_RATIO))).any(axis=1)
+    far &= (rise > CLEAR_DEVIATIONS * spread).all(axis=1)
     places = np.flatnonzero(far)
     if places.size == 0 or places.size > MOST_SHARE * len(far):
         return ()

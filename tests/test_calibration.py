@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_asd.budget import Budget
-from edge_asd.calibration import Calibration, LiveTarget, confirming_windows, fit_threshold, recalibrated
+from edge_asd.calibration import Calibration, LiveTarget, confirming_windows, fit_stream, fit_threshold, recalibrated
 from edge_asd.enrolment_scores import EnrolmentScores
 from edge_asd.errors import DataError
 from edge_asd.fusion import Fusion
@@ -254,14 +254,15 @@ def test_a_score_at_the_threshold_is_shown_at_50() -> None:
 
 
 def test_only_what_is_new_is_fitted_anew(tiny_bundle) -> None:
-    own, scores, contract = tiny_bundle.live_calibrations, tiny_bundle.enrolment_scores, tiny_bundle.contract
+    scores, contract = tiny_bundle.enrolment_scores, tiny_bundle.contract
+    own = fit_stream(scores, 2, WEEKLY, contract.step_s)
 
     def again(**changes):
         asked = {"smoothing_s": None, "percentile": None, "budget": None, "confirm_s": None} | changes
         return recalibrated(own, scores, contract, **asked)
 
     assert again() is own
-    assert again(confirm_s=3.0, budget=Budget(1.0, "week"), smoothing_s=5.0) is own
+    assert again(confirm_s=3.0, budget=Budget(1.0, "week"), smoothing_s=2 * contract.step_s) is own
     assert again(budget=Budget(1.0, "day"))[-1].threshold < own[-1].threshold
     assert again(confirm_s=0.0)[-1].confirm_s == 0.0
     percentile = again(percentile=99.0, confirm_s=9.0)

@@ -35,10 +35,14 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Learn what a healthy machine sounds like, from its microphone or from recordings, and write a "
         "bundle (.asd) that `run` and `score` judge by. Let the machine do all it normally does meanwhile: what is not "
         "heard here will count as anomalous. 10 s are the least, 60 s are advised, ten minutes are good.\n\n"
+        "The live threshold is set for a number of false alarms (--false-alarms, 1/week); minutes of sound cannot show "
+        "a week, so it is extrapolated, and what to expect is said. Said is also whether more sound would change "
+        "anything, and what is unlike all the rest (a slammed door, a voice): --drop-outliers leaves that out.\n\n"
         "Silent, clipped or broken sound is refused. The bundle is written whole or not at all.",
         examples=(
             "edge-asd enroll --device mic0 --duration 10m --out fan.asd",
             "edge-asd enroll recordings/ more.flac --out fan.asd --percentile 99",
+            "edge-asd enroll night.wav --out fan.asd --false-alarms 2/month --drop-outliers",
             "edge-asd enroll a-whole-day/ --out fan.asd --bank-budget 64KiB",
         ),
     )
