@@ -100,18 +100,18 @@ def candidates(
 
 
 CLOSE_ENOUGH = 1.05
-"""Times within this factor are the same on a machine that does other things too; then the smaller loss decides."""
+"""Times within this factor are the same on a machine that does other things too; then the worst window decides."""
 
 
 def chosen(measured: Sequence[Candidate]) -> Candidate:
-    """The fastest that holds, the least score shift deciding among the about equally fast; where none holds, the one
-    with the least shift."""
+    """The fastest that holds; among the about equally fast the one whose worst window's embedding turns least, for one
+    window far off is one false alarm. Where none holds, the one that shifts scores least."""
     holding = [candidate for candidate in measured if candidate.holds]
     if not holding:
         return min(measured, key=lambda candidate: candidate.loss.score_shift)
     fastest = min(candidate.cpu_ms for candidate in holding)
     fast = [candidate for candidate in holding if candidate.cpu_ms <= CLOSE_ENOUGH * fastest]
-    return min(fast, key=lambda candidate: candidate.loss.score_shift)
+    return max(fast, key=lambda candidate: candidate.loss.cosine_min)
 
 
 def cpu_ms(networks: Sequence[bytes], probe: Probe, rounds: int = TIMING_ROUNDS) -> list[float]:

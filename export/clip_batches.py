@@ -14,6 +14,7 @@ import numpy as np
 from edge_asd.audio.files import find_clips, read_clip
 from edge_asd.contract import ModelContract
 from edge_asd.errors import ConfigError, DataError, MissingInputError
+from edge_asd.evaluation.clip_names import NamedClip, parse_clip
 from edge_asd.frontend import LogMel, log_mel
 from edge_asd.windows import lengthened
 from export.augment import at_speed, changed, speed_factor
@@ -46,14 +47,24 @@ class ClipClasses:
 
 
 def clip_classes(folder: Path) -> ClipClasses:
-    """Sort the clips below a folder into classes: each subfolder that holds clips is one.
+    """Sort the clips below a folder into classes.
+
+    Clips named as in DCASE Task 2 or MIMII: the normal training clips, a class for each machine, section, domain and
+    set of attributes. Others: each subfolder that holds clips is a class.
 
     Raises MissingInputError (no folder, no clip), DataError (one class only: nothing to tell apart).
     """
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: no such directory")
     paths = find_clips([folder])
-    classes = [str(path.parent.relative_to(folder)) for path in paths]
+    named = [parse_clip(path.absolute()) for path in paths]
+    if 2 * sum(clip is not None for clip in named) >= len(paths):  # a few stray files do not unmake a dataset
+        usable = [(path, clip) for path, clip in zip(paths, named, strict=True) if clip is not None and _trains(clip)]
+        paths, classes = [path for path, _ in usable], [_dcase_class(clip) for _, clip in usable]
+        if not paths:
+            raise DataError(f"{folder}: no normal training clip", remedy="their folders or names say train and normal")
+    else:
+        classes = [str(path.parent.relative_to(folder)) for path in paths]
     names = tuple(sorted(set(classes)))
     if len(names) < 2:
         raise DataError(
@@ -62,6 +73,16 @@ def clip_classes(folder: Path) -> ClipClasses:
         )
     index = {name: i for i, name in enumerate(names)}
     return ClipClasses(tuple(paths), np.array([index[name] for name in classes], np.int64), names)
+
+
+def _trains(clip: NamedClip) -> bool:
+    """Whether a clip may be learnt from: never a test clip, never an anomaly (MIMII brings no split)."""
+    return clip.role in ("train", "") and clip.label == "normal"
+
+
+def _dcase_class(clip: NamedClip) -> str:
+    attributes = [f"{name}_{value}" for name, value in sorted(clip.attributes.items())]
+    return "/".join(part for part in (clip.place.name, clip.section, clip.domain, *attributes) if part)
 
 
 class ClipBatches:

@@ -43,7 +43,8 @@ def without_prelu(model: nn.Module) -> nn.Module:
     for parent_name, parent in list(model.named_modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.PReLU):
-                low, high = float(child.weight.min()), float(child.weight.max())
+                slopes = child.weight.detach()
+                low, high = float(slopes.min()), float(slopes.max())
                 if not 0.0 <= low <= high <= 1.0:
                     raise DataError(
                         f"PReLU {parent_name}.{name}: slopes of {low:.3g} to {high:.3g}, but max(x, a x) needs 0 to 1",

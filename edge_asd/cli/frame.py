@@ -100,7 +100,9 @@ def _dispatch(words: list[str]) -> int:
             module.add_parser(subparsers)
             handlers[name] = module.run
         else:
-            subparsers.add_parser(name, help=f"from the package {entry.dist.name if entry.dist else '?'}")
+            package = entry.dist.name if entry.dist else "?"
+            own = package == "edge-asd"
+            subparsers.add_parser(name, help="on a workstation" if own else f"from the package {package}")
     args, unknown = parser.parse_known_args(words)
     if unknown:
         (subparsers.choices[args.command] if args.command else parser).refuse(unknown)
