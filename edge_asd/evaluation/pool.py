@@ -12,6 +12,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
@@ -144,6 +145,7 @@ _CONTEXT = multiprocessing.get_context("spawn")
 @contextlib.contextmanager
 def _quiet_start() -> Iterator[None]:
     """Children start with one thread each for numpy's products, and deaf to Ctrl-C, which the parent answers."""
+    resource_tracker.ensure_running()  # starting it lifts a block of SIGINT (bpo-33613)
     before = {name: os.environ.get(name) for name in _SINGLE_THREAD}
     os.environ.update(dict.fromkeys(_SINGLE_THREAD, "1"))
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -159,6 +161,7 @@ def _quiet_start() -> Iterator[None]:
 
 
 def _work(connection: Connection, make_worker: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(EOFError, OSError):  # the parent has gone, or has enough
         worker = make_worker(*arguments)
         while True:
