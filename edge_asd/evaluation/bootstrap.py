@@ -20,20 +20,29 @@ def redraws(groups: Sequence[str], anomalous: np.ndarray, seed: int, n_draws: in
 
     groups: of each clip; "" is a group of its own. anomalous: bool [n].
     """
-    names = [group or f"\0{i}" for i, group in enumerate(groups)]
-    members: dict[str, list[int]] = {}
-    for i, name in enumerate(names):
-        members.setdefault(name, []).append(i)
-    strata: dict[tuple[bool, bool], list[np.ndarray]] = {}
-    for indices in members.values():
-        own = anomalous[indices]
-        strata.setdefault((bool(own.any()), bool(own.all())), []).append(np.array(indices))
+    ids = _group_ids(groups)
+    by_group = np.argsort(ids, kind="stable")  # clips of group g: by_group[starts[g] : starts[g] + sizes[g]]
+    sizes = np.bincount(ids)
+    starts = np.cumsum(sizes) - sizes
+    n_anomalous = np.bincount(ids, weights=anomalous)
+    kinds = (n_anomalous > 0) + 2 * (n_anomalous == sizes)
+    strata = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
     rng = np.random.default_rng(seed)
     for _ in range(n_draws):
-        drawn = []
-        for _, stratum in sorted(strata.items()):
-            drawn += [stratum[i] for i in rng.integers(len(stratum), size=len(stratum))]
-        yield np.concatenate(drawn)
+        drawn = np.concatenate([stratum[rng.integers(len(stratum), size=len(stratum))] for stratum in strata])
+        within = np.arange(sizes[drawn].sum()) - np.repeat(np.cumsum(sizes[drawn]) - sizes[drawn], sizes[drawn])
+        yield by_group[np.repeat(starts[drawn], sizes[drawn]) + within]
+
+
+def _group_ids(groups: Sequence[str]) -> np.ndarray:
+    """Numbers from 0 for groups, int [n]; a clip without a group has a number of its own."""
+    ids = np.empty(len(groups), np.int32)
+    known: dict[str, int] = {}
+    following = 0
+    for i, group in enumerate(groups):
+        ids[i] = known.setdefault(group, following) if group else following
+        following += ids[i] == following
+    return ids
 
 
 def interval(draws: Sequence[float]) -> tuple[float, float] | None:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -63,33 +63,28 @@ class ArrayCache:
 
     def prune(self, max_bytes: int = DEFAULT_MAX_BYTES) -> int:
         """Delete the entries used longest ago until `max_bytes` remain; the bytes deleted."""
-        used, sizes = [], []
-        for entry in self._entries():
-            with contextlib.suppress(OSError):
-                stat = entry.stat()
-                used.append(stat.st_mtime_ns)
-                sizes.append(stat.st_size)
-        order = np.argsort(np.array(used, np.int64))[::-1]
-        total = np.cumsum(np.array(sizes, np.int64)[order])
-        if not len(total) or total[-1] <= max_bytes:
+        found = np.fromiter(((stat.st_mtime_ns, stat.st_size) for _, stat in self._entries()), np.dtype("2i8"))
+        found = found[np.argsort(found[:, 0])]
+        excess = int(found[:, 1].sum()) - max_bytes
+        if excess <= 0:
             return 0
-        oldest_kept = np.array(used)[order][int(np.searchsorted(total, max_bytes, side="right")) - 1]
-        if total[0] > max_bytes:
-            oldest_kept = np.iinfo(np.int64).max
+        last_used_ns = found[np.searchsorted(np.cumsum(found[:, 1]), excess), 0]
         deleted = 0
-        for entry in self._entries():
-            with contextlib.suppress(OSError):
-                stat = entry.stat()
-                if stat.st_mtime_ns < oldest_kept:
+        for entry, stat in self._entries():
+            if stat.st_mtime_ns <= last_used_ns:
+                with contextlib.suppress(OSError):
                     Path(entry.path).unlink()
                     deleted += stat.st_size
         return deleted
 
-    def _entries(self):
+    def _entries(self) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
         with contextlib.suppress(OSError), os.scandir(self.directory) as shelves:
             for shelf in shelves:
                 with contextlib.suppress(OSError), os.scandir(shelf.path) as entries:
-                    yield from (entry for entry in entries if entry.name.endswith(_SUFFIX))
+                    for entry in entries:
+                        if entry.name.endswith(_SUFFIX):
+                            with contextlib.suppress(OSError):  # deleted by another process just now
+                                yield entry, entry.stat()
 
     def _path(self, key: str) -> Path:
         return self.directory / key[:2] / f"{key[2:]}{_SUFFIX}"
