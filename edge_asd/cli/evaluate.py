@@ -9,21 +9,35 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
+from edge_asd.cli.options import SETTINGS, add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, new_command, percentile
 from edge_asd.cli.progress import Once, Progress, note
 from edge_asd.errors import DataError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from edge_asd.bundle import Bundle
     from edge_asd.config import Config
+    from edge_asd.enrolment import Enrolment
     from edge_asd.evaluation.cases import Case
     from edge_asd.evaluation.evaluate import CaseResult, Events, FailedClip
     from edge_asd.evaluation.figures import Outcome
     from edge_asd.evaluation.plan import Plan
+    from edge_asd.evaluation.reader import Listener
 
 YEARS = ("mimii", *(str(year) for year in range(2020, 2027)))
 SOME_CLIPS_FAILED = DataError.exit_code
+ENROLMENT_SETTINGS = (
+    "detector.step_s",
+    "detector.smoothing_s",
+    "detector.false_alarms",
+    "detector.percentile",
+    "alarm.confirm_s",
+    "model.bank_budget",
+    "model.bank_method",
+)
+"""Settings of the enrolments that are measured; a bundle carries its own."""
 DESCRIPTION = """\
 Enrols every case on its enrol clips, scores its test clips with the pipeline a device runs, and prints AUC, partial AUC
 (false-positive rates up to 0.1, standardised), the share of false alarms at the clip threshold the enrolment itself
@@ -62,7 +76,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("inputs", nargs="+", type=Path, metavar="CASES.csv|DATASET_DIR", help="what to measure on")
     parser.add_argument("--bundle", type=Path, metavar="FILE|DIR", help="score against this instead of enrolling")
-    add_settings(parser, "model.package", "model.precision", "model.runtime", "detector.step_s", "audio.channel")
+    add_settings(parser, "model.package", "model.precision", "model.runtime", "audio.channel", *ENROLMENT_SETTINGS)
     parser.add_argument("--scorer", metavar="SPECS", help="what the score is made of, as `enroll --scorer` takes it")
     parser.add_argument(
         "--percentile", type=percentile, metavar="P", help="share of normal clips, in %%, meant to stay quiet (95)"
@@ -86,9 +100,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.no_cache and args.cache is not None:
         raise UsageError("--cache and --no-cache were both given", remedy="choose one of them")
-    if args.bundle is not None and (args.scorer is not None or args.percentile is not None):
-        flag = "--scorer" if args.scorer is not None else "--percentile"
-        raise UsageError(f"--bundle and {flag} were both given", remedy="a bundle carries its own")
+    if args.bundle is not None:
+        _refuse_enrolment_flags(args)
     from edge_asd.evaluation.cache import ArrayCache, default_directory
     from edge_asd.evaluation.document import document
     from edge_asd.evaluation.evaluate import evaluate
@@ -108,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         for result in evaluate(
             plan.cases,
             plan.listeners,
-            percentile=args.percentile or _default_percentile(),
+            enrolment=_enrolments(args.percentile, loaded.config),
             channel=loaded.config.audio.channel,
             jobs=args.jobs or cores(),
             cache=cache,
@@ -212,24 +225,59 @@ def _listener(scorer: str | None, config: Config) -> Any:
     return Listener(model, specs, config.model.runtime)
 
 
-def _default_percentile() -> float:
-    from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE
+def _refuse_enrolment_flags(args: argparse.Namespace) -> None:
+    given = [SETTINGS[name].flag for name in (*ENROLMENT_SETTINGS, "model.package") if vars(args)[name] is not None]
+    given += [f"--{name}" for name in ("scorer", "percentile") if vars(args)[name] is not None]
+    if given:
+        raise UsageError(f"--bundle and {given[0]} were both given", remedy="a bundle carries its own")
 
-    return DEFAULT_CLIP_PERCENTILE
+
+def _enrolments(clip_percentile: float | None, config: Config) -> Callable[[Listener], Enrolment]:
+    """What makes the blank enrolment of each case, set as `enroll` sets it."""
+    from edge_asd.cli.enroll import live_target
+    from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
+
+    smoothing_s = config.detector.smoothing_s
+
+    def blank(listener: Listener) -> Enrolment:
+        return Enrolment(
+            listener.model,
+            None,
+            listener.specs,
+            clip_percentile=clip_percentile or DEFAULT_CLIP_PERCENTILE,
+            live=live_target(config),
+            smoothing_s=DEFAULT_SMOOTHING_S if smoothing_s is None else smoothing_s,
+            bank_budget_bytes=config.model.bank_budget,
+            bank_method=config.model.bank_method,
+            strict=False,
+        )
+
+    return blank
 
 
 def _settings(args: argparse.Namespace, plan: Plan, config: Config) -> dict[str, Any]:
     """What the figures depend on, for the reader of a result."""
     listener = plan.listeners[0]
-    enrolled = args.bundle is None
-    return {
-        "bundle": None if enrolled else str(args.bundle),
+    common = {
         "model": f"{listener.model.contract.name} {listener.model.contract.version}",
         "precision": listener.model.precision,
         "scorer": "+".join(str(spec) for spec in listener.specs),
-        "percentile": (args.percentile or _default_percentile()) if enrolled else None,
         "channel": config.audio.channel,
         "seed": args.seed,
+    }
+    if args.bundle is not None:
+        return {"bundle": str(args.bundle), **common}
+    blank = _enrolments(args.percentile, config)(listener)
+    return {
+        "bundle": None,
+        **common,
+        "percentile": blank.clip_percentile,
+        "false_alarms": None if blank.live.budget is None else str(blank.live.budget),
+        "live_percentile": blank.live.percentile,
+        "confirm_s": blank.live.confirm_s,
+        "smoothing_s": blank.smoothing_s,
+        "step_s": listener.model.contract.step_s,
+        "bank_budget": blank.bank_budget_bytes,
     }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_asd.bundle import Bundle, load_bundle
-from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, Enrolment
+from edge_asd.enrolment import Enrolment
 from edge_asd.errors import DataError, EdgeAsdError
 from edge_asd.evaluation.cases import Case, CaseClip
 from edge_asd.evaluation.figures import Figures, Outcome, figures_of
@@ -86,11 +86,16 @@ class Events:
     case_scored: Callable[[Case, Outcome, Bundle], None] = lambda case, tested, bundle: None
 
 
+def plain_enrolment(listener: Listener) -> Enrolment:
+    """An enrolment with every setting at its default, of clips heard by others."""
+    return Enrolment(listener.model, None, listener.specs, strict=False)
+
+
 def evaluate(
     plan: Sequence[PlannedCase],
     listeners: Sequence[Listener],
     *,
-    percentile: float = DEFAULT_CLIP_PERCENTILE,
+    enrolment: Callable[[Listener], Enrolment] = plain_enrolment,
     channel: int | None = None,
     jobs: int = 1,
     cache: Path | None = None,
@@ -99,8 +104,8 @@ def evaluate(
 ) -> Iterator[CaseResult]:
     """Measure the cases one after the other.
 
-    listeners: what `PlannedCase.listener` counts in. percentile: share of normal clips, in percent, the threshold of
-    an enrolment is set for. channel: of clips with several. jobs: processes; the figures do not depend on it. cache:
+    listeners: what `PlannedCase.listener` counts in. enrolment: makes the blank enrolment of a case, with the
+    settings to measure. channel: of clips with several. jobs: processes; the figures do not depend on it. cache:
     directory of features met before, None: none. seed: of the bootstrap.
 
     A clip that cannot be used is told to `events` and left out. Raises DataError for a bundle that is not one.
@@ -110,7 +115,7 @@ def evaluate(
     results = map_in_order(make_reader, (tuple(listeners), cache), tasks, jobs)
     with contextlib.closing(results):  # ends the workers when the caller stops early
         for planned in plan:
-            yield _Run(planned, listeners[planned.listener], results, events).result(percentile, seed)
+            yield _Run(planned, listeners[planned.listener], results, events).result(enrolment, seed)
 
 
 def _tasks(planned: PlannedCase, channel: int | None) -> Iterator[ClipTask]:
@@ -135,9 +140,9 @@ class _Run:
         self._warnings = leaks(planned)
         self._n_failed = 0
 
-    def result(self, percentile: float, seed: int) -> CaseResult:
+    def result(self, new_enrolment: Callable[[Listener], Enrolment], seed: int) -> CaseResult:
         case = self._case
-        bundle, n_enrol = self._enrolled(percentile)
+        bundle, n_enrol = self._enrolled(new_enrolment)
         tested = Outcome.blank(case.test)
         for i, clip in enumerate(case.test):
             heard = self._next(clip, "test")
@@ -165,13 +170,11 @@ class _Run:
             drawn=drawn,
         )
 
-    def _enrolled(self, percentile: float) -> tuple[Bundle | None, int]:
+    def _enrolled(self, new_enrolment: Callable[[Listener], Enrolment]) -> tuple[Bundle | None, int]:
         """The bundle to score against and the number of clips enrolled for it; None where none could be."""
         if self._planned.bundle is not None:
             return load_bundle(self._planned.bundle), 0
-        enrolment = Enrolment(
-            self._listener.model, None, self._listener.specs, clip_percentile=percentile, strict=False
-        )
+        enrolment = new_enrolment(self._listener)
         n_enrol = 0
         for clip in self._planned.enrol:
             heard = self._next(clip, "enrol")

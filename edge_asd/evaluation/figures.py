@@ -25,7 +25,7 @@ class Outcome:
     scores: higher = more anomalous; NaN for a clip that failed.
     anomalous: the labels. domains, groups: of the clips, "" where none is told.
     seconds: length of the clip.
-    alarms: how often the live score rose above the live threshold.
+    alarms: alarms a live run would have confirmed, see `edge_asd.evaluation.trace.LiveTrace`.
     delay_s: from the onset (or the clip's start) to the first moment the live score is above the live threshold;
         infinite where it never is.
     """
@@ -83,12 +83,12 @@ class Figures:
 
     auc, pauc, auc_ci, pauc_ci, auc_se: over the test clips, with bootstrap interval and standard error.
     far, far_ci: share of normal clips above the clip threshold.
-    false_alarms_per_day: rises of the live score above the live threshold a day of normal test sound, before
-        confirmation and cool-down, which can only lower it; its interval is that of a Poisson count.
+    false_alarms_per_day: alarms a live run would have confirmed on the normal test clips, each a stream of its own,
+        for a day of such sound; the interval is that of a Poisson count.
     normal_hours: of normal test sound.
     found: share of anomalous clips in which the live score rose above its threshold after the onset.
-    time_to_detection_s: median over the anomalous clips from the onset (or the clip's start); None where fewer than
-        half were found.
+    time_to_detection_s: median over the anomalous clips from the onset (or the clip's start) to that moment, the
+        confirmation of an alarm not included; None where fewer than half were found.
     domains: by name. components: what enters the official score.
     """
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_asd.alarm_rate import Minima
 from edge_asd.bundle import Bundle
+from edge_asd.calibration import confirming_windows
+from edge_asd.monitor.alarm import AlarmSettings
 from edge_asd.windows import window_starts
 
 
@@ -17,17 +20,15 @@ class LiveTrace:
 
     times_s: when each window has been heard to its end, seconds from the clip's start.
     scores, thresholds: as `edge-asd run` would have had them, had the stream begun with the clip.
+    alarms: separate times the score stayed above the threshold as long as an alarm takes to be confirmed; a clip
+        shorter than that counts when it lies above from end to end. Counted as `edge_asd.alarm_rate` counts them, by
+        which the threshold was set.
     """
 
     times_s: np.ndarray
     scores: np.ndarray
     thresholds: np.ndarray
-
-    @property
-    def alarms(self) -> int:
-        """How often the score rose above the threshold."""
-        above = np.concatenate(([False], self.scores > self.thresholds))
-        return int(np.count_nonzero(above[1:] & ~above[:-1]))
+    alarms: int
 
     def delay_s(self, onset_s: float | None) -> float:
         """Seconds from the onset (None: the clip's start) to the first moment above the threshold; inf if none.
@@ -51,8 +52,15 @@ def live_trace(distances: np.ndarray, n_frames: int, bundle: Bundle) -> LiveTrac
     live = [scorer.push(row) for row in distances[regular]]
     # Frame i of a clip is centred on sample i * hop, and a window is heard when its last frame is.
     end_frames = np.minimum(starts[regular] + contract.window_frames, n_frames) - 1
-    return LiveTrace(
-        times_s=(end_frames * spec.hop_samples + spec.n_fft / 2) / spec.rate_hz,
-        scores=np.array([one.score for one in live]),
-        thresholds=np.array([one.threshold for one in live]),
+    scores = np.array([one.score for one in live])
+    thresholds = np.array([one.threshold for one in live])
+    calibration = bundle.live_calibrations[-1]
+    confirm_s = AlarmSettings.confirm_s if calibration.confirm_s is None else calibration.confirm_s
+    above = Minima.of(
+        [scores - thresholds],
+        confirm_windows=confirming_windows(confirm_s, contract.step_s),
+        smoothing_windows=len(bundle.live_calibrations),
+        step_s=contract.step_s,
     )
+    times_s = (end_frames * spec.hop_samples + spec.n_fft / 2) / spec.rate_hz
+    return LiveTrace(times_s, scores, thresholds, above.events(0.0))

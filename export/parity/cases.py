@@ -13,7 +13,6 @@ from edge_asd.evaluation.cases import Case, read_cases
 from edge_asd.evaluation.evaluate import Events, PlannedCase, evaluate
 from edge_asd.evaluation.figures import Outcome
 from edge_asd.evaluation.reader import Listener
-from edge_asd.scale import shown
 from edge_asd.scorers import DEFAULT_SCORERS, parse_scorers
 from export.parity.links import Link, model_of
 
@@ -33,8 +32,7 @@ def score_cases(
     scores: dict[str, np.ndarray] = {}
 
     def keep(case: Case, tested: Outcome, bundle: Bundle) -> None:
-        threshold = bundle.clip_calibration.threshold
-        scores[case.name] = np.array([shown(score, threshold) for score in tested.scores])
+        scores[case.name] = tested.scores
         progress(f"{link.name}: {case.name}")
 
     plan = [PlannedCase(case) for file in files for case in read_cases(file)]

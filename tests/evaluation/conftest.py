@@ -41,8 +41,8 @@ def make_dataset(fan_sound: Sound) -> MakeDataset:
         def put(path: str, label: str, domain: str = "source") -> None:
             i = counts[domain, label] = counts.get((domain, label), -1) + 1
             clip = fan_sound[domain, label][i % 16]
-            if year == 2026:  # left near, right far: the far channel hears next to nothing
-                clip = np.stack((clip, 0.01 * clip), axis=1)
+            if year == 2026:  # left near, right far: too far to hear the fault
+                clip = np.stack((clip, fan_sound[domain, "normal"][(i + 5) % 16]), axis=1)
             if year == 2019:
                 clip = np.repeat(clip[:, None], 8, axis=1)
             (root / path).parent.mkdir(parents=True, exist_ok=True)

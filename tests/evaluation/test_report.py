@@ -100,13 +100,30 @@ def test_worst_mistakes_are_the_farthest_from_right() -> None:
     assert worst_mistakes(outcome, 100.0, n=1) == [5]
 
 
-def test_alarms_and_delay_of_a_trace() -> None:
-    trace = LiveTrace(np.arange(1.0, 7.0), np.array([3.0, 1.0, 3.0, 3.0, 1.0, 3.0]), np.full(6, 2.0))
-    assert trace.alarms == 3
+def test_delay_of_a_trace() -> None:
+    trace = LiveTrace(np.arange(1.0, 7.0), np.array([3.0, 1.0, 3.0, 3.0, 1.0, 3.0]), np.full(6, 2.0), 0)
     assert trace.delay_s(None) == 1.0
     assert trace.delay_s(1.0) == 2.0
     assert trace.delay_s(6.0) == np.inf
-    assert LiveTrace(np.ones(1), np.ones(1), np.ones(1)).delay_s(None) == np.inf
+    assert LiveTrace(np.ones(1), np.ones(1), np.ones(1), 0).delay_s(None) == np.inf
+
+
+def test_alarms_are_confirmed_ones(tiny_bundle) -> None:
+    """Windows of 0.51 s, one every 0.26 s: a confirmation of 3 s takes 13 scores in a row above the threshold."""
+    normal = np.median(tiny_bundle.enrolment_scores.distances, axis=0, keepdims=True)
+
+    def alarms(*faulty: int, windows: int = 60) -> int:
+        distances = np.repeat(normal, windows, axis=0)
+        distances[list(faulty)] *= 50.0
+        n_frames = 16 + 8 * (windows - 1)
+        return live_trace(distances, n_frames, tiny_bundle).alarms
+
+    smoothing = len(tiny_bundle.live_calibrations)
+    assert alarms() == 0
+    assert alarms(*range(20, 40)) == 1
+    assert alarms(*range(60)) == 1
+    assert alarms(*range(10), *range(smoothing + 60, smoothing + 75), windows=150) == 2
+    assert alarms(*range(3), windows=3) == 1  # short, but above from end to end
 
 
 def test_a_trace_is_what_the_live_detector_says(tiny_bundle, steady_sound) -> None:
