@@ -31,6 +31,7 @@ from edge_asd.outliers import Outlier, find_outliers
 from edge_asd.retention import Retention
 from edge_asd.saturation import Saturation, saturation
 from edge_asd.scorers import DEFAULT_SCORERS, ScorerSpec, parse_scorers
+from edge_asd.sound_levels import SoundBaseline
 from edge_asd.taken import TakenPieces
 
 MIN_ENROLMENT_S = 10.0
@@ -74,6 +75,7 @@ class Enrolment:
     _taken: TakenPieces = field(default_factory=TakenPieces)
     _seconds: float = 0.0
     _levels_dbfs: list[float] = field(default_factory=list)
+    _levels: list[np.ndarray] = field(default_factory=list)
     _dropped: list[Outlier] = field(default_factory=list)
 
     @property
@@ -149,6 +151,8 @@ class Enrolment:
             self._refuse(f"{name}: {problem}")
         if heard.level_dbfs is not None:
             self._levels_dbfs.append(heard.level_dbfs)
+        if heard.levels is not None and len(heard.levels):
+            self._levels.append(heard.levels)
         target = domain == TARGET_DOMAIN
         self._taken.add(heard.pieces, self.model.contract, group=group, target=target, name=name, start_s=start_s)
         self._seconds += heard.seconds
@@ -214,6 +218,7 @@ class Enrolment:
             "target_windows": int(windows.target.sum()),
             "pieces": len(self._taken.pieces),
             "level_dbfs": round(float(np.median(self._levels_dbfs)), 1) if self._levels_dbfs else None,
+            "sound": SoundBaseline.fit(np.concatenate(self._levels)).to_dict() if self._levels else None,
             "saturation": None if curve is None else curve.to_dict(),
             "dropped": [outlier.to_dict() for outlier in self._dropped],
             "warnings": list(self.warnings),

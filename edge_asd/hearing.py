@@ -23,6 +23,7 @@ from edge_asd.explain import loudness_spectra
 from edge_asd.frontend import log_mel
 from edge_asd.inference import Embedder
 from edge_asd.scorers import ScorerSpec, features_of
+from edge_asd.sound_levels import levels_of
 from edge_asd.spectra import window_spectra
 from edge_asd.windows import clip_windows, window_starts
 
@@ -67,13 +68,14 @@ class HeardClip:
     """One recording.
 
     seconds: of sound. level_dbfs: RMS level; None for log-mel dumps. problems: why nobody should enrol it, in words
-    without its name; mostly none. pieces: at least one.
+    without its name; mostly none. pieces: at least one. levels: see `edge_asd.sound_levels.levels_of`; None: not known.
     """
 
     seconds: float
     level_dbfs: float | None
     problems: tuple[str, ...]
     pieces: tuple[HeardPiece, ...]
+    levels: np.ndarray | None = None
 
 
 def hear_clip(
@@ -116,7 +118,13 @@ def hear_samples(
     problems = sound_problems(samples, features.rate_hz, name)
     frames = log_mel(samples, features)
     heard = hear_frames(frames, contract, specs, embedder, whole=whole, keep_frames=keep_frames)
-    return HeardClip(samples.size / features.rate_hz, level_dbfs(samples), (*problems, *heard.problems), heard.pieces)
+    return HeardClip(
+        samples.size / features.rate_hz,
+        level_dbfs(samples),
+        (*problems, *heard.problems),
+        heard.pieces,
+        levels_of(samples, features.rate_hz),
+    )
 
 
 def hear_frames(

@@ -116,7 +116,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         heard = _listen(enrolment, config, args.duration or duration_s(DEFAULT_DURATION), wait=args.wait)
     _mind_outliers(enrolment, drop=args.drop_outliers)
-    bundle = enrolment.finish({"source": heard})
+    bundle = enrolment.finish(heard)
     save_bundle(bundle, args.out)
     for warning in bundle.enrolment["warnings"]:
         note(f"warning: {warning}")
@@ -203,7 +203,7 @@ def _mind_outliers(enrolment: Enrolment, *, drop: bool) -> None:
         note("kept as normal sound; if it was an accident (a slammed door, a voice), enrol again with --drop-outliers")
 
 
-def _take_clips(enrolment: Enrolment, paths: list[str], config: Config) -> str:
+def _take_clips(enrolment: Enrolment, paths: list[str], config: Config) -> dict[str, str]:
     from edge_asd.audio.files import find_clips
 
     named = find_clips(paths)
@@ -227,10 +227,10 @@ def _take_clips(enrolment: Enrolment, paths: list[str], config: Config) -> str:
         for reason in refused:
             note(reason)
         raise DataError(f"{len(refused)} of {len(clips)} clips cannot be enrolled", remedy="leave them out")
-    return f"{len(clips)} clips"
+    return {"source": f"{len(clips)} clips"}
 
 
-def _listen(enrolment: Enrolment, config: Config, wanted_s: float, *, wait: bool) -> str:
+def _listen(enrolment: Enrolment, config: Config, wanted_s: float, *, wait: bool) -> dict[str, str]:
     from edge_asd.audio.block import level_dbfs
     from edge_asd.cli.sources import open_microphone
     from edge_asd.monitor.recorder import stretches
@@ -268,4 +268,4 @@ def _listen(enrolment: Enrolment, config: Config, wanted_s: float, *, wait: bool
         source.close()
     if source.note:
         note(f"{source.name}: {source.note}")
-    return f"device {source.name}"
+    return {"source": f"device {source.name}", "microphone": source.stable_name}

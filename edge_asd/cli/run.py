@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edge_asd.config import Config
     from edge_asd.detector import Detector
     from edge_asd.monitor.clock import RunClock
+    from edge_asd.monitor.health import Health
     from edge_asd.monitor.live import LiveRun
     from edge_asd.monitor.sinks import Sink
 
@@ -147,6 +148,8 @@ def _built(
     """One machine's run, ready to begin."""
     from edge_asd.budget import Budget
     from edge_asd.cli.sources import open_input, open_microphone
+    from edge_asd.monitor.health import Health
+    from edge_asd.sound_levels import SoundBaseline
 
     bundle = opened_bundle(config, machine.bundle)
     wanted = config.detector
@@ -166,13 +169,17 @@ def _built(
             live.report(event.kind, event.detail, event.lost_samples / rate_hz, event.at)
             if event.kind == "opened" and source.note:
                 note(f"{source.name}: {source.note}")
+            if event.kind in ("opened", "back"):
+                live.microphone(source.stable_name, bundle.provenance.get("microphone"))
 
         source = open_microphone(
             machine.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event, clock=clock, captures=captures
         )
     if args.input is not None and source.note:
         note(f"{source.name}: {source.note}")
-    live = _live_run(machine.name, source, detector, config, [sink], args.duration, stop, clock)
+    sound = bundle.enrolment.get("sound")
+    health = Health(machine.name, rate_hz, SoundBaseline.from_dict(sound) if sound else None)
+    live = _live_run(machine.name, source, detector, config, [sink], args.duration, stop, clock, health)
     return live, bundle
 
 
@@ -225,13 +232,14 @@ def _live_run(
     duration: float | None,
     stop: threading.Event,
     clock: RunClock,
+    health: Health | None = None,
 ) -> LiveRun:
     from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
     from edge_asd.monitor.live import LiveRun
 
     settings = AlarmSettings(**dataclasses.asdict(config.alarm))
     alarm = AlarmTracker(settings, rate_hz=source.rate_hz, id_mark=lambda: clock.mark)
-    return LiveRun(machine, source, detector, alarm, sinks, duration_s=duration, stop=stop, clock=clock)
+    return LiveRun(machine, source, detector, alarm, sinks, health=health, duration_s=duration, stop=stop, clock=clock)
 
 
 def open_sinks(config: Config) -> list[Sink]:

@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import TextIO
 
 from edge_asd.formats import iso_utc
-from edge_asd.monitor.meter import alarm_line, clock_line, summary_line
-from edge_asd.monitor.records import AlarmRecord, ClockRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
+from edge_asd.monitor.meter import alarm_line, clock_line, health_line, summary_line
+from edge_asd.monitor.records import (
+    AlarmRecord,
+    ClockRecord,
+    HealthRecord,
+    Record,
+    ScoreRecord,
+    SourceRecord,
+    SummaryRecord,
+)
 
 
 class Journal:
@@ -43,6 +51,8 @@ def _line(record: Record) -> str:
         return summary_line(record, iso_utc)
     if isinstance(record, SourceRecord):
         return f"{record.source} {record.event}: {record.message}"
+    if isinstance(record, HealthRecord):
+        return health_line(record)
     if isinstance(record, ClockRecord):
         return clock_line(record, iso_utc)
     return ""

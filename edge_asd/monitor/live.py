@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_asd.audio.block import AudioBlock, AudioSource
     from edge_asd.detector import WindowScore
     from edge_asd.explain import Explanation
+    from edge_asd.monitor.health import Health
 
 
 class Scorer(Protocol):
@@ -43,7 +44,7 @@ class LiveRun:
 
     machine: its name, in every record.
     source, detector, alarm, sinks: the stages, in order; the caller closes the sinks.
-    taps: hear every block before it is scored.
+    taps: hear every block before it is scored. health: judges the sound itself.
     duration_s: end after this much sound, counted in samples heard; None: when the source ends.
     stop: set from a signal or another thread to end after the block in hand.
     clock: of the run; the source dates its sound by the same one.
@@ -58,12 +59,14 @@ class LiveRun:
         sinks: Sequence[Sink],
         *,
         taps: Sequence[Tap] = (),
+        health: Health | None = None,
         duration_s: float | None = None,
         stop: threading.Event | None = None,
         clock: RunClock,
     ) -> None:
         self._machine = machine
         self._taps = taps
+        self._health = health
         self._source = source
         self._detector = detector
         self._alarm = alarm
@@ -86,6 +89,11 @@ class LiveRun:
         self._loss_told = self._loss_told or lost_s > 0
         time = self._clock() if at is None else at
         self._write(SourceRecord(self._machine, time, self._source.name, event, message, lost_s))
+
+    def microphone(self, found: str, enrolled: str | None) -> None:
+        """A microphone was opened: `found` and `enrolled` are stable names, None where not known."""
+        for record in self._health.microphone(found, enrolled, self._clock()) if self._health else ():
+            self._write(record)
 
     def run(self) -> SummaryRecord:
         """Until the source ends, `duration_s` is over or `stop` is set. The summary is also the last record written.
@@ -128,6 +136,8 @@ class LiveRun:
         block = self._within_limit(block)
         for tap in self._taps:
             tap.hear(block)
+        for record in self._health.judge(block) if self._health else ():
+            self._write(record)
         for score in self._detector.push(block):
             self._summary.count(score)
             self._last_time = score.time

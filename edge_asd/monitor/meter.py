@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import TextIO
 
-from edge_asd.monitor.records import AlarmRecord, ClockRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
+from edge_asd.monitor.records import (
+    AlarmRecord,
+    ClockRecord,
+    HealthRecord,
+    Record,
+    ScoreRecord,
+    SourceRecord,
+    SummaryRecord,
+)
 
 LEVEL_FLOOR_DBFS = -80.0
 """Left end of the level bar; the right end is full scale."""
@@ -70,6 +78,9 @@ class Meter:
             self._lasting(text, "31;1" if record.event.state == "start" else "32")
         elif isinstance(record, SourceRecord):
             self._lasting(f"{self._local(record.time)}  {record.source}: {record.message}", "")
+        elif isinstance(record, HealthRecord):
+            line = f"{self._local(record.time)}  {health_line(record)}"
+            self._lasting(self._named(record, line), "33" if record.state == "start" else "32")
         elif isinstance(record, ClockRecord):
             self._lasting(clock_line(record, self._local), "")
         else:
@@ -177,6 +188,11 @@ def summary_line(record: SummaryRecord, local: Callable[[float], str]) -> str:
         parts.append(f"{counted(record.gaps, 'gap')}, {record.lost_s:.2f} s lost")
     endings = {"ended": "Ended", "duration": "Ended as asked", "stopped": "Stopped", "failed": "Broken off"}
     return f"{endings[record.reason]}: {', '.join(parts)}."
+
+
+def health_line(record: HealthRecord) -> str:
+    """What is wrong with the sound itself."""
+    return f"HEALTH  {record.kind}: {record.message}"
 
 
 def clock_line(record: ClockRecord, local: Callable[[float], str]) -> str:

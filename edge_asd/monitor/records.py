@@ -188,6 +188,32 @@ class SummaryRecord:
 
 
 @dataclass(frozen=True)
+class HealthRecord:
+    """Something is wrong with what is heard, or well again.
+
+    time: Unix UTC s. kind: one word a program can test. state: "start" or "end". message: for a person, one line.
+    """
+
+    machine: str
+    time: float
+    kind: str
+    state: str
+    message: str
+    clock_known: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return {
+            "type": "health",
+            **_about(self),
+            "time": iso_utc(self.time),
+            "kind": self.kind,
+            "state": self.state,
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True)
 class ClockRecord:
     """The system's clock was set, or stepped: times in the records before this one are wrong by `step_s`.
 
@@ -212,7 +238,7 @@ class ClockRecord:
         }
 
 
-Record: TypeAlias = ScoreRecord | AlarmRecord | SourceRecord | SummaryRecord | ClockRecord
+Record: TypeAlias = ScoreRecord | AlarmRecord | SourceRecord | SummaryRecord | HealthRecord | ClockRecord
 
 
 def _about(record: Record) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any
 from edge_asd import __version__
 from edge_asd.errors import DataError, StorageError, UnavailableError
 from edge_asd.formats import digits, iso_utc
-from edge_asd.monitor.records import AlarmRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
+from edge_asd.monitor.records import AlarmRecord, HealthRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
 
 FILE = "status.json"
 DIRECTORY_VARIABLE = "RUNTIME_DIRECTORY"
@@ -77,6 +77,12 @@ class StatusSink:
             machine.update(source=record.source, last_event=f"{iso_utc(record.time)} {record.event}: {record.message}")
             if record.event in ("waiting", "lost"):
                 machine["state"] = record.event
+        elif isinstance(record, HealthRecord):
+            health = machine.setdefault("health", {})
+            if record.state == "start":
+                health[record.kind] = record.message
+            else:
+                health.pop(record.kind, None)
         elif isinstance(record, SummaryRecord):
             machine.update(state=ENDED, reason=record.reason)
         self._put()
@@ -143,6 +149,7 @@ def faults(status: Mapping[str, Any]) -> list[str]:
     for name, machine in status["machines"].items():
         if machine.get("state") != LISTENING:
             found.append(f"{name}: {machine.get('state')} ({machine.get('last_event', 'nothing heard yet')})")
+        found += [f"{name}: {kind}: {words}" for kind, words in machine.get("health", {}).items()]
     return found
 
 
@@ -161,6 +168,8 @@ def in_words(status: Mapping[str, Any]) -> Iterable[str]:
             yield f"  last alarm {machine['last_alarm']['id']}: {machine['last_alarm']['explanation']}"
         if machine.get("state") != LISTENING and "last_event" in machine:
             yield f"  {machine['last_event']}"
+        for kind, words in machine.get("health", {}).items():
+            yield f"  HEALTH {kind}: {words}"
     disk = status.get("disk")
     if disk:
         yield f"disk: events take {disk['used_bytes'] / 1e6:.1f} MB, {disk['free_bytes'] / 1e6:.0f} MB are free"

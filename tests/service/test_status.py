@@ -14,7 +14,7 @@ from edge_asd.cli import main
 from edge_asd.errors import DataError, UnavailableError
 from edge_asd.explain import Explanation
 from edge_asd.monitor.alarm import AlarmEvent
-from edge_asd.monitor.records import AlarmRecord, ScoreRecord, SourceRecord, SummaryRecord
+from edge_asd.monitor.records import AlarmRecord, HealthRecord, ScoreRecord, SourceRecord, SummaryRecord
 from edge_asd.service.status import FILE, StatusSink, read_status, status_path
 
 NOON = 1767268800.0
@@ -112,3 +112,13 @@ def test_a_directory_that_is_gone_does_not_end_the_listening(tmp_path: Path) -> 
 def test_the_directory_systemd_made_is_used() -> None:
     assert status_path({"RUNTIME_DIRECTORY": "/run/edge-asd:/run/other"}) == Path("/run/edge-asd/status.json")
     assert status_path({}) == Path("/run/edge-asd/status.json")
+
+
+def test_a_sick_microphone_is_a_fault_of_a_running_service(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status = sink(tmp_path)
+    status.write(scored())
+    status.write(HealthRecord("fan", NOON, "hum", "start", "mains hum"))
+    assert main(["status", "--runtime-dir", str(tmp_path)]) == 69
+    assert "HEALTH hum: mains hum" in capsys.readouterr().out
+    status.write(HealthRecord("fan", NOON, "hum", "end", "over"))
+    assert main(["status", "--runtime-dir", str(tmp_path)]) == 0
