@@ -1,4 +1,4 @@
-"""Memory and start-up of the commands as whole processes, as a user's board would see them.
+"""Memory and start-up of the commands as whole processes, as a user's board would see them, by each runtime here.
 
     python -m benchmarks.footprint [--runs N] [--json]
 
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -41,8 +42,9 @@ def main() -> int:
         print()
         return 0
     print(result["machine"])
-    for name, row in result["commands"].items():
-        print(f"{name:44s} {row['peak_rss_mib']:7.1f} MiB  {row['cpu_s']:6.2f} s CPU")
+    for row in result["commands"]:
+        name = row["command"]
+        print(f"{name:50s} {row['runtime']:12s} {row['peak_rss_mib']:7.1f} MiB  {row['cpu_s']:6.2f} s CPU")
     return 0
 
 
@@ -52,19 +54,31 @@ def measure(runs: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         normal, minute, window = (Path(folder) / name for name in ("normal.wav", "minute.wav", "window.wav"))
         _run([sys.executable, "-c", MAKE_SOUND, str(normal), str(minute), str(window)])
-        bundle = str(Path(folder) / "fan.asd")
-        play = [*program, "run", "--bundle", bundle, "--fast", "--json", "--input"]
-        commands = {
-            "edge-asd --help": [*program, "--help"],
-            "edge-asd enroll, 2 minutes of sound": [*program, "enroll", str(normal), "--out", bundle, "--force"],
-            "edge-asd run, start to first score": [*play, str(window)],
-            "edge-asd run, one minute of sound": [*play, str(minute)],
-            "python -c 'import librosa, torch'": [sys.executable, "-c", "import librosa, torch; librosa.feature"],
-        }
-        measured = {name: _median(command, runs) for name, command in commands.items()}
+        commands = [("edge-asd --help", "", [*program, "--help"])]
+        for runtime in _runtimes():
+            bundle = str(Path(folder) / f"{runtime}.asd")
+            chosen = ["--runtime", runtime]
+            play = [*program, "run", *chosen, "--bundle", bundle, "--fast", "--json", "--input"]
+            enrol = [*program, "enroll", *chosen, str(normal), "--out", bundle, "--force"]
+            commands += [
+                ("edge-asd enroll, 2 minutes of sound", runtime, enrol),
+                ("edge-asd run, start to first score", runtime, [*play, str(window)]),
+                ("edge-asd run, one minute of sound", runtime, [*play, str(minute)]),
+            ]
+        peer = "import librosa, torch; librosa.feature"
+        commands.append((f"python -c '{peer}'", "", [sys.executable, "-c", peer]))
+        measured = [
+            {"command": name, "runtime": runtime, **_median(command, runs)} for name, runtime, command in commands
+        ]
     from benchmarks.timing import machine
 
     return {"machine": machine(), "commands": measured}
+
+
+def _runtimes() -> list[str]:
+    """Names of the runtimes that are installed; asked in a process of its own, which may import numpy."""
+    ask = "from edge_asd.inference.runtimes import usable; print(*(runtime.name for runtime in usable()))"
+    return subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
 
 
 def _median(command: list[str], runs: int) -> dict[str, float]:

@@ -95,9 +95,11 @@ def measure(rounds: int) -> dict[str, object]:
     }
     windows = clip_windows(log_mel(sound, spec), contract)[0][:1]
     embedders = {precision: load_embedder(load_model(precision=precision)) for precision in ("int8", "fp32")}
+    litert = load_embedder(load_model(formats=("tflite",)), "litert")
     networks = {
         "network alone, int8": lambda: embedders["int8"].embed(windows),
         "network alone, fp32": lambda: embedders["fp32"].embed(windows),
+        "network alone, int8 by LiteRT": lambda: litert.embed(windows),
     }
     rows |= {name: (timing, seconds) for name, timing in take_turns(networks, rounds).items()}
     rows |= {name: (timing, contract.step_s) for name, timing in take_turns(parts, rounds).items()}
@@ -123,6 +125,10 @@ def measure(rounds: int) -> dict[str, object]:
         | {
             "edge-asd int8, no overlap: times the floor": ours / floor,
             "network alone, fp32: times int8": table["network alone, fp32"]["cpu_ms_per_audio_s"]
+            / table["network alone, int8"]["cpu_ms_per_audio_s"],
+            "network alone, int8 by LiteRT: times by ONNX Runtime": table["network alone, int8 by LiteRT"][
+                "cpu_ms_per_audio_s"
+            ]
             / table["network alone, int8"]["cpu_ms_per_audio_s"],
         },
     }

@@ -14,19 +14,23 @@ from edge_asd.bundle import Bundle
 from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, TARGET_DOMAIN, Enrolment
 from edge_asd.errors import DataError, UnavailableError
 from edge_asd.hearing import hear_frames
-from edge_asd.inference import Embedder, load_embedder, runnable_formats
+from edge_asd.inference import AUTO, Embedder, load_embedder, runnable_formats
+from edge_asd.inference.runtimes import RUNTIMES, is_installed
 from edge_asd.model_package import Model, load_model
 
 
 def for_runtime(bundle: Bundle, runtime: str, package: Path, on_note: Callable[[str], None]) -> Bundle:
     """`bundle` ready to be scored by `runtime`, fitted anew where another library fitted it and its frames were kept.
 
-    runtime: a name of `edge_asd.inference.runtimes.CHOICES`. package: where a network of another format is taken from.
+    runtime: a name of `edge_asd.inference.runtimes.CHOICES`; "auto" is the library that fitted it, where it is here.
+    package: where a network of another format is taken from.
     on_note: told when bank and thresholds were fitted anew, or rest on another runtime's embeddings.
     Raises UnavailableError where no runtime for the bundle's network is here and no frames were kept.
     """
     if not bundle.normal.uses_network:
         return bundle
+    if runtime == AUTO:
+        runtime = _fitter(bundle) or AUTO
     bundle = dataclasses.replace(bundle, runtime=runtime)
     formats = runnable_formats(runtime)
     if bundle.model.network_format in formats:
@@ -87,6 +91,13 @@ def refitted(bundle: Bundle, model: Model, embedder: Embedder) -> Bundle:
         enrolment.add_heard(heard, f"piece {i}", group, domain)
     fitted = enrolment.finish({**bundle.provenance, "refitted_from": bundle.fitted_by})
     return dataclasses.replace(fitted, enrolment=bundle.enrolment, frames=bundle.frames)
+
+
+def _fitter(bundle: Bundle) -> str | None:
+    """The runtime that fitted the bundle, if it is installed and runs the bundle's network."""
+    name, network_format = _library(bundle.fitted_by), bundle.model.network_format
+    able = (known for known in RUNTIMES if known.name == name and network_format in known.formats)
+    return next((known.name for known in able if is_installed(known)), None)
 
 
 def _library(runtime: str) -> str:

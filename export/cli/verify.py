@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Runs the same simulated sound through every form a model package has: torch, ONNX fp32, ONNX int8, TFLite int8, and
-the int8 files again on an x86 processor without VNNI and on the processors of a Pi 3 (cortex-a53), Pi 4 (cortex-a72)
-and Pi 5 (cortex-a76), by emulation. Shows how many operations run in integers, how far the embeddings turned (cosine
-to ONNX fp32), how far scores moved on their scale of 0 to 100 and, with --cases, what that costs in AUC.
+the int8 files again on an x86 processor without VNNI and on the processors of a Pi 3 (cortex-a53), Pi 4 (cortex-a72),
+Pi 5 (cortex-a76) and a 32-bit Pi (cortex-a7, tflite-runtime), by emulation. Shows how many operations run in integers,
+how far the embeddings turned (cosine to ONNX fp32), how far scores moved on their scale of 0 to 100 and, with --cases,
+what that costs in AUC.
 
 It ends with 65 when a form is not the same model any more: an int8 file that multiplies in float, a mean cosine below
 0.995, a processor that gives other embeddings than this one (cosine below 0.999), an AUC loss above 0.2 points in the

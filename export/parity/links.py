@@ -25,7 +25,11 @@ NO_VNNI = "Haswell"
 """QEMU's name of an x86 processor with AVX2 and without the dot products of VNNI."""
 BOARD_PYTHON = "/usr/bin/python3.11"
 DISTRIBUTIONS = {"onnxruntime": ("onnxruntime",), "litert": ("ai-edge-litert", "flatbuffers")}
-"""Runtime -> what it needs on a board beside numpy; the versions are those installed here."""
+"""Runtime -> what it needs on a 64-bit board beside numpy; the versions are those installed here."""
+ARMV7 = "cortex-a7"
+"""A 32-bit Pi (2): tflite-runtime is the only runtime there, with Debian's numpy."""
+ARMV7_PACKAGES = ("libc6", "libc-bin", "libstdc++6", "python3.11-minimal", "libpython3.11-stdlib", "python3-numpy")
+ARMV7_WHEELS = ("tflite-runtime==2.14.0",)
 TIMEOUT_S = 1800.0
 
 
@@ -81,6 +85,7 @@ def chain(package: Path) -> list[Link]:
         *links,
         *int8,
         *(Link(link.network_format, "int8", link.runtime, cpu) for cpu in (NO_VNNI, *CPUS) for link in emulated),
+        *(Link("tflite", "int8", "tflite", ARMV7) for link in int8 if link.runtime == "tflite"),
     ]
 
 
@@ -143,12 +148,21 @@ def _on_x86(link: Link, package: Path, work: Path, words: list[str]) -> subproce
 
 
 def _on_board(link: Link, package: Path, work: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
+    if link.cpu == ARMV7:
+        board = Sysroot.ensure(architecture="armhf", packages=ARMV7_PACKAGES)
+        return _on(board, board.site(ARMV7_WHEELS), link, package, work, words)
     board = Sysroot.ensure()
     wanted = ("numpy", *DISTRIBUTIONS[link.runtime])
     try:
         site = board.site([f"{name}=={importlib.metadata.version(name)}" for name in wanted])
     except importlib.metadata.PackageNotFoundError as error:
         raise UnavailableError(f"{error.name} is not installed here, which version is the board's?") from error
+    return _on(board, site, link, package, work, words)
+
+
+def _on(
+    board: Sysroot, site: Path, link: Link, package: Path, work: Path, words: list[str]
+) -> subprocess.CompletedProcess[str]:
     binds = {"/site": site, "/edge/edge_asd": Path(inference.__file__).parents[1], "/model": package, "/work": work}
     return board.run(
         [BOARD_PYTHON, "/work/child.py", "/model", *words, "/work"],

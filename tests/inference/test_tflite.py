@@ -82,7 +82,8 @@ def test_a_bundle_carries_the_network_that_fitted_it(
     loaded = load_bundle(tmp_path / "fan.asd")
     assert loaded.model == twin
     assert loaded.fitted_by == embedder.runtime
-    opened = for_runtime(loaded, embedder.runtime.split(" ")[0], DEFAULT_PACKAGE, pytest.fail)
+    opened = for_runtime(loaded, "auto", DEFAULT_PACKAGE, pytest.fail)
+    assert opened.runtime == embedder.runtime.split(" ")[0]
     frames = next(iter(opened.frames.pieces())).frames if opened.frames else np.empty(0)
     assert opened.score_clip(frames).score < opened.clip_calibration.threshold
 
