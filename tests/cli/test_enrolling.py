@@ -20,7 +20,7 @@ RATE_HZ = 16000
 class Listened:
     """A microphone that hears prepared sound in 0.25-s blocks."""
 
-    name, note, rate_hz = "prepared", "", RATE_HZ
+    name, note, stable_name, rate_hz = "prepared", "", "card:Prepared", RATE_HZ
 
     def __init__(self, samples: np.ndarray) -> None:
         self._samples = samples
@@ -43,6 +43,7 @@ def test_a_slammed_door_costs_its_stretch_and_is_made_up_for(steady_sound, tmp_p
     samples[12 * RATE_HZ : 13 * RATE_HZ] = 1.0
     assert enrol_from(samples, tmp_path / "fan.asd", monkeypatch) == 0
     assert load_bundle(tmp_path / "fan.asd").enrolment["seconds"] == pytest.approx(40.0, abs=0.1)
+    assert load_bundle(tmp_path / "fan.asd").provenance["microphone"] == "card:Prepared"
     said = capsys.readouterr().err
     assert "clipped" in said and "10 s left out" in said
 
