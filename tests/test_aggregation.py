@@ -76,13 +76,13 @@ def test_a_transient_machines_clips_and_streams_count_the_windows_that_stand_out
     windows, _ = clip_windows(frames, clicking.contract)
     distances = clicking.normal.compare(windows, clicking.embedder).distances
     largest = np.sort(distances, axis=0)[-int(np.ceil(0.3 * len(windows))) :].mean(axis=0)
-    assert clicking.score_clip(frames).score == pytest.approx(clicking.clip_calibration.fusion.score(largest[None])[0])
+    assert clicking.score_clip(frames).score == pytest.approx(clicking.clip_calibration.score(largest[None])[0])
     scores = clicking.enrolment_scores
     first = scores.distances[scores.pieces == 0]
     np.testing.assert_allclose(
         scores.per_clip()[0], np.sort(first, axis=0)[-int(np.ceil(0.3 * len(first))) :].mean(axis=0)
     )
-    np.testing.assert_allclose(scores.smoothed(3)[0], first[:3].max(axis=0))
+    np.testing.assert_allclose(scores.smoothed(3)[0][0], first[:3].max(axis=0))
 
 
 @pytest.mark.parametrize("share", [0.0, -1.0, 1.1, float("nan")])
