@@ -142,7 +142,9 @@ def main() -> int:
     print(_table("each scorer alone", [(s,) for s in wanted], scored, hard, peers), end="\n\n")
     ranked = sorted(choices, key=lambda members: -_mean_merit(hard, members))
     print(_table("the default, and the best combinations in hindsight", [default, *ranked[:12]], scored, hard, {}))
-    print("\n" + _blind_table(hard, choices, default))
+    for most in range(2, args.members + 1):
+        print(f"\nAt most {most} scorers:\n")
+        print(_blind_table(hard, [c for c in choices if len(c) <= most], default))
     print("\n" + _false_alarm_table(results, [default, *ranked[:3], *[(s,) for s in candidates]]))
     print("\n" + _cost_table(model, embedder, default, args.rounds))
     return 0

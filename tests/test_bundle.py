@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -14,14 +15,19 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge_asd.audio.block import AudioBlock
 from edge_asd.bundle import Bundle, load_bundle, save_bundle
+from edge_asd.enrolment import Enrolment
 from edge_asd.errors import DataError, EdgeAsdError, MissingInputError
 from edge_asd.frontend import log_mel
-from edge_asd.model_package import describe_member
+from edge_asd.inference import Embedder
+from edge_asd.model_package import Model, describe_member
+from edge_asd.scorers import parse_scorers
 
 ARRAYS = ("normal.spectra.levels_db", "enrolment_scores.distances", "enrolment_scores.pieces")
 VECTORS, SCALES, ROWS = "scorer0/vectors.npy", "scorer0/scales.npy", "scorer1/rows.npy"
-"""Members of the default scorers; the last is also the spectra to explain against."""
+"""Members of the default scorers."""
+SPECTRA = "spectra/levels_db.npy"
 
 
 @pytest.fixture
@@ -121,7 +127,7 @@ def test_another_compression_method_in_the_directory_is_refused(saved: Path, met
         entry = original.find(b"PK\x01\x02", entry + 1)
 
 
-@pytest.mark.parametrize("name", ["model.onnx", SCALES, ROWS, "enrolment_scores/pieces.npy"])
+@pytest.mark.parametrize("name", ["model.onnx", SCALES, ROWS, SPECTRA, "enrolment_scores/pieces.npy"])
 def test_a_missing_member_is_named(saved: Path, name: str) -> None:
     rewritten(saved, lambda members, manifest: members.pop(name))
     with pytest.raises(DataError, match=f"member {name} is missing"):
@@ -223,7 +229,7 @@ def test_a_pickled_member_is_refused_unopened(saved: Path, tmp_path: Path) -> No
     np.load(io.BytesIO(buffer.getvalue()), allow_pickle=True)
     assert sprung.exists()  # the trap works
     sprung.unlink()
-    for member in (VECTORS, ROWS, "enrolment_scores/distances.npy"):
+    for member in (VECTORS, ROWS, SPECTRA, "enrolment_scores/distances.npy"):
         rewritten(saved, lambda members, manifest, member=member: members.update({member: buffer.getvalue()}))
         with pytest.raises(DataError):
             load_bundle(saved)
@@ -244,9 +250,11 @@ def npy(array: np.ndarray) -> bytes:
         (SCALES, npy(np.array(3.0))),
         (SCALES, b"not an array"),
         (SCALES, b""),
-        (ROWS, npy(np.zeros((5, 256), np.float32))),
-        (ROWS, npy(np.zeros((5, 256), np.float16))),
+        (ROWS, npy(np.zeros((5, 128), np.float32))),
+        (ROWS, npy(np.zeros((5, 128), np.float16))),
         (ROWS, b"not an array"),
+        (SPECTRA, npy(np.zeros((5, 256), np.float32))),
+        (SPECTRA, npy(np.zeros((5, 256), np.float16))),
         ("enrolment_scores/distances.npy", npy(np.array([[np.nan, np.nan]]))),
         ("enrolment_scores/distances.npy", npy(np.array([["a", "b"]]))),
     ],
@@ -259,7 +267,7 @@ def test_arrays_that_do_not_fit_are_refused(saved: Path, member: str, data: byte
 
 @pytest.mark.parametrize(
     "member, width",
-    [(VECTORS, 23), (ROWS, 254), ("enrolment_scores/distances.npy", 1)],
+    [(VECTORS, 23), (SPECTRA, 254), ("enrolment_scores/distances.npy", 1)],
 )
 def test_arrays_of_another_width_than_the_models_are_refused(saved: Path, member: str, width: int) -> None:
     def narrow(members: dict[str, bytes], manifest: dict[str, Any]) -> None:
@@ -279,6 +287,50 @@ def test_scorers_of_different_numbers_of_windows_are_refused(saved: Path, member
     rewritten(saved, shorten)
     with pytest.raises(DataError, match=r"\d+ windows, but \d+ enrolled spectra"):
         load_bundle(saved)
+
+
+def enrolled(model: Model, embedder: Embedder | None, scorers: str, samples: np.ndarray) -> Bundle:
+    enrolment = Enrolment(model, embedder, parse_scorers(scorers))
+    enrolment.add_samples(samples, "steady sound")
+    return enrolment.finish({})
+
+
+@pytest.mark.parametrize(
+    "scorers", ["embedding:ldn+ranked:gmm,k=1", "spectrum:maha+spectrum:lof", "embedding:centres+embedding:smote,k=2"]
+)
+def test_every_kind_of_scorer_comes_back_to_the_last_bit(
+    tiny_model: Model, tiny_embedder: Embedder, steady_sound, tmp_path: Path, scorers: str
+) -> None:
+    bundle = enrolled(tiny_model, tiny_embedder, scorers, steady_sound(40.0))
+    save_bundle(bundle, tmp_path / "fan.asd")
+    loaded = load_bundle(tmp_path / "fan.asd")
+    assert_same_bundle(loaded, bundle)
+    assert "+".join(map(str, loaded.normal.specs)) == scorers
+    frames = log_mel(steady_sound(3.0, seed=20), bundle.contract.features)
+    assert loaded.score_clip(frames) == bundle.score_clip(frames)
+
+
+def test_spectra_that_a_scorer_keeps_anyway_are_stored_once(tiny_model: Model, steady_sound, tmp_path: Path) -> None:
+    save_bundle(enrolled(tiny_model, None, "spectrum:knn", steady_sound(40.0)), tmp_path / "fan.asd")
+    with zipfile.ZipFile(tmp_path / "fan.asd") as file:
+        assert {"scorer0/rows.npy", SPECTRA} & set(file.namelist()) == {"scorer0/rows.npy"}
+    loaded = load_bundle(tmp_path / "fan.asd")
+    assert loaded.normal.spectra.levels_db.shape == (loaded.normal.scorers[0].measure.n_windows, 256)
+
+
+@pytest.mark.parametrize("scorers", ["ranked:gmm", "spectrum:maha", "spectrum:knn+ranked:knn"])
+def test_statistics_alone_never_start_the_network(tiny_model: Model, steady_sound, scorers: str) -> None:
+    bundle = enrolled(dataclasses.replace(tiny_model, network=b"no network"), None, scorers, steady_sound(64.0, seed=1))
+    with pytest.raises(DataError, match="network cannot be loaded"):
+        bundle.embedder  # noqa: B018
+    spec = bundle.contract.features
+    normal, faulty = (bundle.score_clip(log_mel(steady_sound(8.0, seed=2, tone_hz=hz), spec)) for hz in (None, 3000.0))
+    assert normal.score < faulty.score
+    detector = bundle.detector()
+    scores = detector.push(AudioBlock(steady_sound(8.0, seed=3, tone_hz=3000.0), 0, 0.0))
+    assert scores[-1].anomalous
+    (change, *_) = detector.explain(scores).bands
+    assert change.from_hz < 3000.0 < change.to_hz
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from edge_asd.scorers.measure import Measure
 from edge_asd.scorers.scorer import Features, Scorer, cross_fitted, domain_folds, features_of, uses_network
 from edge_asd.scorers.spec import ScorerSpec, parse_scorer, parse_scorers
 
-DEFAULT_SCORERS = "embedding:knn+spectrum:knn"
+DEFAULT_SCORERS = "embedding:knn+ranked:knn,r=1.05"
 """The best on recordings of real machines by a choice blind to the machine it scores; see benchmarks/RESULTS.md."""
 
 __all__ = [
