@@ -53,7 +53,7 @@ def measure(runs: int) -> dict[str, object]:
     program = [sys.executable, "-m", "edge_asd"]
     with tempfile.TemporaryDirectory() as folder:
         normal, minute, window = (Path(folder) / name for name in ("normal.wav", "minute.wav", "window.wav"))
-        _run([sys.executable, "-c", MAKE_SOUND, str(normal), str(minute), str(window)])
+        run_child([sys.executable, "-c", MAKE_SOUND, str(normal), str(minute), str(window)])
         commands = [("edge-asd --help", "", [*program, "--help"])]
         for runtime in _runtimes():
             bundle = str(Path(folder) / f"{runtime}.asd")
@@ -82,11 +82,11 @@ def _runtimes() -> list[str]:
 
 
 def _median(command: list[str], runs: int) -> dict[str, float]:
-    measured = [_run(command) for _ in range(runs)]
+    measured = [run_child(command) for _ in range(runs)]
     return {key: statistics.median(row[key] for row in measured) for key in measured[0]}
 
 
-def _run(command: list[str]) -> dict[str, float]:
+def run_child(command: list[str]) -> dict[str, float]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with Path(os.devnull).open("wb") as nowhere:
         child = os.posix_spawn(
