@@ -18,6 +18,8 @@ from export.generate import decoded, machine_windows
 from export.recipe import ContractSettings, DataSettings, Recipe
 
 WINDOWS_PER_CLIP = 4
+MACHINE_SCENES, MACHINE_WINDOWS_PER_CLIP = 1, 1
+"""Of simulated calibration: many machines heard briefly hold more extremes than a few heard long."""
 CUT_SHARE = 0.5
 """Windows with bands cut away, of all others. A codec or a poor microphone leaves bands empty; unless calibration shows
 such, their embeddings move most (least cosine to float .985 without, .989 with, on recordings)."""
@@ -29,13 +31,17 @@ LEAST_SPREAD_DB = 0.5
 def simulated_windows(contract: ModelContract, n: int, seed: int) -> np.ndarray:
     """`n` windows of simulated machines, healthy and faulty, float32 [n, frames, mels] in dB."""
     settings = {f.name: getattr(contract, f.name) for f in dataclasses.fields(ContractSettings)}
-    per_machine = 4 * WINDOWS_PER_CLIP
+    per_machine = 2 * MACHINE_SCENES * MACHINE_WINDOWS_PER_CLIP
     recipe = Recipe(
         name=contract.name,
         seed=seed,
         features=contract.features,
         contract=ContractSettings(**settings),
-        data=DataSettings(machines=-(-n // per_machine), scenes_per_machine=2, windows_per_clip=WINDOWS_PER_CLIP),
+        data=DataSettings(
+            machines=-(-n // per_machine),
+            scenes_per_machine=MACHINE_SCENES,
+            windows_per_clip=MACHINE_WINDOWS_PER_CLIP,
+        ),
     )
     made = [machine_windows(recipe, index, None)[0] for index in range(recipe.data.machines)]
     windows = np.concatenate([codes.reshape(-1, *codes.shape[2:]) for codes in made])

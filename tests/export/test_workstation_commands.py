@@ -134,13 +134,16 @@ def test_without_the_extra_the_one_install_is_named(monkeypatch, capsys, tmp_pat
 def test_a_package_is_made_of_a_run_one_twin_at_a_time(place, run_dir, tmp_path, capsys):
     words = ["export", "--model", str(run_dir / "best"), "--out", str(tmp_path / "m")]
     recordings = ["--calibration", str(place / "data"), "--cases", str(place / "cases.csv")]
-    assert main([*words, *recordings, "--sensitivity", "--ort", "--json"]) == 0
+    assert main([*words, *recordings, "--sensitivity", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["scheme"] == "static, float layers 0 first 2 last"
     assert report["integer_operations"] == report["operations"] - 2 == 21
     assert report["measured_on"] == "2 cases of recordings" and report["calibration"] == "8 windows of recordings"
-    assert len(report["sensitivity"]) == 23 and report["ort_bytes"] > 0
+    assert len(report["sensitivity"]) == 23
     assert main([*words, "--precision", "fp32"]) == 0
+    capsys.readouterr()
+    assert main([*words, *recordings, "--format", "ort", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["start_ms"] > 0
     manifest = read_manifest(tmp_path / "m")
     assert {name: sorted(held) for name, held in manifest["files"].items()} == {
         "onnx": ["fp32", "int8"],
@@ -148,8 +151,9 @@ def test_a_package_is_made_of_a_run_one_twin_at_a_time(place, run_dir, tmp_path,
     }
     assert manifest["provenance"]["data"].startswith("8 recordings of 2 classes")
     windows = np.random.default_rng(0).normal(-40, 10, (3, 32, 128)).astype(np.float32)
-    one, other = (load_embedder(load_model(tmp_path / "m", p)).embed(windows) for p in ("int8", "fp32"))
-    assert one.shape == (3, 16) and not np.array_equal(one, other)
+    onnx, ort = (load_embedder(load_model(tmp_path / "m", "int8", (f,))).embed(windows) for f in ("onnx", "ort"))
+    fp32 = load_embedder(load_model(tmp_path / "m", "fp32")).embed(windows)
+    assert onnx.shape == (3, 16) and not np.array_equal(onnx, fp32) and np.allclose(onnx, ort, atol=1e-5)
     # and from the package again, into a table for people
     again = ["export", "--model", str(tmp_path / "m"), "--out", str(tmp_path / "n"), *recordings, "--float-first", "1"]
     assert main(again) == 0
