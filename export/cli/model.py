@@ -119,25 +119,25 @@ def _int8(source: Source, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _tflite(source: Source, args: argparse.Namespace) -> dict[str, Any]:
-    from export.make import fed_windows, put
-    from export.rewrite import without_prelu
-    from export.tflite import quantised_tflite, to_tflite
+    from export.make import put
+    from export.tflite_twin import float_twin, int8_twin
 
-    if source.model is None:
-        raise UsageError(
-            f"{args.model}: the torch network cannot be had from this package", remedy="name the training run: RUN/best"
-        )
-    contract = source.contract
-    network = to_tflite(without_prelu(source.model), contract.window_frames, contract.features.n_mels)
-    provenance: dict[str, Any] = {}
+    report: dict[str, Any] = {"format": "tflite", "precision": args.precision}
     if args.precision == "int8":
         windows, calibrated_on = _calibration(source, args)
         first = source.settings.float_first if args.float_first is None else args.float_first
         last = source.settings.float_last if args.float_last is None else args.float_last
-        network = quantised_tflite(network, fed_windows(source, windows, SEED), float_first=first, float_last=last)
-        provenance = {"tflite": {"calibration": calibrated_on, "float_first": first, "float_last": last}}
-    put(args.out, source, {("tflite", args.precision): network}, provenance)
-    return {"format": "tflite", "precision": args.precision, "bytes": len(network)}
+        twin = int8_twin(source, windows, calibrated_on, float_first=first, float_last=last, seed=SEED)
+    else:
+        twin = float_twin(source)
+    put(args.out, source, {("tflite", args.precision): twin.network}, {f"tflite_{args.precision}": twin.provenance})
+    return report | {
+        "bytes": len(twin.network),
+        "integer_operations": twin.count.integer,
+        "operations": twin.count.all,
+        "cosine_mean": twin.cosine_mean,
+        "cosine_min": twin.cosine_min,
+    }
 
 
 def _scheme(args: argparse.Namespace) -> Scheme | None:
@@ -198,6 +198,9 @@ def _print(report: dict[str, Any], args: argparse.Namespace) -> None:
     if "scheme" in report:
         print(f"{report['scheme']}; {report['integer_operations']} of {report['operations']} layers in integers")
         print(f"on {report['measured_on']}: {_figures(report)}")
+    if report["format"] == "tflite":
+        print(f"{report['integer_operations']} of {report['operations']} layers in integers", end="; ")
+        print(f"cosine to the float network {report['cosine_mean']:.5f} (least {report['cosine_min']:.4f})")
     if effects:
         print(f"\n{'all int8':44} {_figures(everything)}")
         for effect in effects:

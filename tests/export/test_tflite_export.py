@@ -96,3 +96,23 @@ def test_a_contract_of_other_shapes_is_refused(model: Model, converted: bytes) -
     other = dataclasses.replace(model.contract, window_frames=32, step_frames=16)
     with pytest.raises(DataError, match=r"input is .*64, 128\], its contract says \[1, 1, 32, 128\]"):
         TfliteEmbedder(converted, other)
+
+
+def test_the_command_makes_the_twin_again(model: Model, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
+    import argparse
+    import shutil
+
+    from edge_asd.cli.parsing import Parser
+    from edge_asd.model_package import DEFAULT_PACKAGE
+    from export.cli import model as command
+
+    package = shutil.copytree(DEFAULT_PACKAGE, tmp_path / "model")
+    parser = Parser()
+    parser.add_argument("--out", type=type(tmp_path))
+    command.add_flags(parser)
+    words = ["--model", str(package), "--format", "tflite", "--precision", "int8", "--out", str(package)]
+    args: argparse.Namespace = parser.parse_args(words)
+    assert command.run(args) == 0
+    assert "19 of 23 layers in integers" in capsys.readouterr().out
+    made = load_model(package, formats=("tflite",))
+    assert made.provenance["tflite_int8"]["cosine_to_fp32"]["mean"] >= 0.995

@@ -14,7 +14,7 @@ from export.tflite_ops import tflite_integer_ops
 
 def test_the_twin_is_integer_but_for_its_float_ends() -> None:
     twin = load_model(formats=("tflite",))
-    ends = twin.provenance["tflite"]
+    ends = twin.provenance["tflite_int8"]
     count = tflite_integer_ops(twin.network)
     assert count.all == 23
     assert count.integer == count.all - ends["float_first"] - ends["float_last"]
