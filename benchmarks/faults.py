@@ -47,7 +47,7 @@ from edge_asd.simulator import FAULTS, KINDS, Fault, Machine, Scene, render
 
 SIMULATOR = "34de06dbd30700d2"
 """`simulator_hash()` of the simulator the figures are for."""
-STREAM = 24_002
+STREAM = 24_102
 SEEDS = "0-3"
 LEVELS_DB = (-10.0, -5.0, 0.0)
 ENROL_MINUTES = 10.0

@@ -57,7 +57,7 @@ def test_a_minute_makes_a_bundle_without_complaint_about_its_length(enrolment, s
     assert bundle.enrolment["windows"] == len(bundle.normal) == len(bundle.enrolment_scores.distances)
     assert bundle.enrolment["level_dbfs"] == pytest.approx(level_dbfs(samples), abs=0.06)
     assert bundle.provenance["created"] == "2026-01-01T00:00:00Z"
-    assert len(bundle.live_calibrations) == round(5.0 / bundle.contract.step_s)
+    assert len(bundle.live_calibrations) == round(2.0 / bundle.contract.step_s)
     assert {(live.budget, live.confirm_s) for live in bundle.live_calibrations} == {("1/week", 3.0)}
 
 

@@ -78,7 +78,7 @@ def test_it_says_what_the_threshold_promises_and_whether_it_was_enough(steady_so
     assert main(["enroll", str(path), "--out", str(out), "--false-alarms", "2/month", "--json"]) == 0
     said = capsys.readouterr()
     assert "3 minutes were heard, 2/month is extrapolated 7" in said.err
-    assert "00-fold; expect between 0 and " in said.err
+    assert "00-fold; expect between 0" in said.err
     assert "changed nothing: enough sound of this kind" in said.err
     result = json.loads(said.out)
     assert result["live_calibration"]["budget"] == "2/month"
