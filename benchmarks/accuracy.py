@@ -1,28 +1,36 @@
-"""AUC and pAUC of the shipped pipeline beside simple peers, as a Markdown table.
+"""AUC and pAUC of the shipped pipeline beside simple peers, as Markdown tables.
 
-    python -m benchmarks.accuracy CASES.csv PEERS.csv [--precision int8|fp32]
+    python -m benchmarks.accuracy CASES.csv PEERS.csv [--scorer SPECS] [--precision int8|fp32] [--jobs N]
 
-PEERS.csv has the columns case, peer, auc, pauc, far_log: what other methods reach on the same rows. Means are over the
-cases that have anomalies and that some peer does not already solve (AUC under 0.99).
+PEERS.csv has the columns case, peer, auc, pauc, auc_se, far_log: what other methods reach on the same rows, with a
+standard error over test groups drawn anew. Means are over the cases that have anomalies and that some peer does not
+already solve (AUC under 0.99). The last table holds each case against its best peer: a gap of less than that peer's
+standard error says nothing.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
+
+from edge_asd.evaluation.cache import default_directory
 from edge_asd.evaluation.cases import read_cases
-from edge_asd.evaluation.evaluate import CaseResult, evaluate_case
-from edge_asd.inference import load_embedder
+from edge_asd.evaluation.evaluate import CaseResult, Events, PlannedCase, evaluate
+from edge_asd.evaluation.pool import cores
+from edge_asd.evaluation.reader import Listener
 from edge_asd.model_package import load_model
+from edge_asd.scorers import DEFAULT_SCORERS, parse_scorers
 
 TRIVIAL_AUC = 0.99
 SHOWN_PEERS = ("loudness", "logmel_1nn", "logmel_maha", "twfr_1_k2", "yamnet_t74")
-Peers = Mapping[str, Mapping[str, Mapping[str, str]]]
+Peer = Mapping[str, str]
+Peers = Mapping[str, Mapping[str, Peer]]
 
 
 def main() -> int:
@@ -30,57 +38,107 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.accuracy", description=__doc__.split("\n")[0])
     parser.add_argument("cases", type=Path, metavar="CASES.csv")
     parser.add_argument("peers", type=Path, metavar="PEERS.csv")
+    parser.add_argument("--scorer", default=DEFAULT_SCORERS, metavar="SPECS", help=f"({DEFAULT_SCORERS})")
     parser.add_argument("--precision", choices=("int8", "fp32"), default="int8")
+    parser.add_argument("--jobs", type=int, default=cores(), metavar="N", help="processes (all cores)")
     args = parser.parse_args()
-    model = load_model(precision=args.precision)
-    embedder = load_embedder(model)
+    peers = read_peers(args.peers)
+    listener = Listener(load_model(precision=args.precision), tuple(parse_scorers(args.scorer)))
+    plan = [PlannedCase(case) for case in read_cases(args.cases)]
+    events = Events(failed=lambda clip: print(clip.error, file=sys.stderr))
     results = []
-    for case in read_cases(args.cases):
-        results.append(evaluate_case(case, model, embedder, percentile=DEFAULT_CLIP_PERCENTILE))
-        print(f"measured {case.name}", file=sys.stderr)
-    with args.peers.open(newline="") as file:
-        peers: dict[str, dict[str, dict[str, str]]] = {}
-        for row in csv.DictReader(file):
-            peers.setdefault(row["case"], {})[row["peer"]] = row
-    print(_auc_table(results, peers))
-    print()
-    print(_false_alarm_table(results, peers))
+    for result in evaluate(plan, [listener], jobs=args.jobs, cache=default_directory(os.environ), events=events):
+        results.append(result)
+        print(f"measured {result.case.name}", file=sys.stderr)
+    print(f"scorer {args.scorer}, {args.precision}\n")
+    print("\n\n".join(table(results, peers) for table in (auc_table, false_alarm_table, best_peer_table)))
     return 0
 
 
-def _auc_table(results: list[CaseResult], peers: Peers) -> str:
-    scored = [r for r in results if r.auc is not None and r.case in peers]
-    hard = [r for r in scored if any(float(p["auc"]) < TRIVIAL_AUC for p in peers[r.case].values())]
-    lines = [f"| case | edge-asd | {' | '.join(SHOWN_PEERS)} |", "|---" * (len(SHOWN_PEERS) + 2) + "|"]
+def read_peers(path: Path) -> Peers:
+    """Case -> peer -> its row."""
+    peers: dict[str, dict[str, Peer]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            peers.setdefault(row["case"], {})[row["peer"]] = row
+    return peers
+
+
+def auc_table(results: Sequence[CaseResult], peers: Peers) -> str:
+    """AUC / pAUC of every case with anomalies, ours and some peers'."""
+    scored = [r for r in results if r.figures.auc is not None and r.case.name in peers]
+    hard = [r for r in scored if not trivial(r, peers)]
+    rows = []
     for result in scored:
-        shown = [_pair(peers[result.case][p]["auc"], peers[result.case][p]["pauc"]) for p in SHOWN_PEERS]
-        mark = "" if result in hard else " (trivial)"
-        lines.append(f"| {result.case}{mark} | **{_pair(result.auc, result.pauc)}** | {' | '.join(shown)} |")
-    means = [
-        _pair(*(_mean([float(peers[r.case][p][key]) for r in hard]) for key in ("auc", "pauc"))) for p in SHOWN_PEERS
-    ]
-    ours = _pair(_mean([r.auc for r in hard]), _mean([r.pauc for r in hard]))
-    lines.append(f"| mean of the {len(hard)} not trivial | **{ours}** | {' | '.join(means)} |")
-    return "\n".join(lines)
+        own = peers[result.case.name]
+        shown = [_pair(_number(own[p], "auc"), _number(own[p], "pauc")) for p in SHOWN_PEERS]
+        mark = " (trivial)" if trivial(result, peers) else ""
+        ours = _pair(result.figures.auc, result.figures.pauc)
+        rows.append([f"{result.case.name}{mark}", f"**{ours}**", *shown])
+    means = [_mean(hard, lambda r: r.figures.auc), _mean(hard, lambda r: r.figures.pauc)]
+    peer_means = [[_mean(hard, _of(peers, p, key)) for key in ("auc", "pauc")] for p in SHOWN_PEERS]
+    rows.append(
+        [f"mean of the {len(hard)} not trivial", f"**{_pair(*means)}**", *[_pair(*pair) for pair in peer_means]]
+    )
+    return _table(["case", "edge-asd", *SHOWN_PEERS], rows)
 
 
-def _false_alarm_table(results: list[CaseResult], peers: Peers) -> str:
-    lines = [f"| false alarms at 5 % | edge-asd | {' | '.join(SHOWN_PEERS)} |", "|---" * (len(SHOWN_PEERS) + 2) + "|"]
+def false_alarm_table(results: Sequence[CaseResult], peers: Peers) -> str:
+    """Shares of normal test clips above the threshold set for 5 %."""
+    rows = []
     for result in results:
-        shown = [peers.get(result.case, {}).get(p, {}).get("far_log", "") for p in SHOWN_PEERS]
-        percent = [f"{100 * float(value):.0f} %" if value else "-" for value in shown]
-        far = "-" if result.far is None else f"{100 * result.far:.0f} %"
-        lines.append(f"| {result.case} | **{far}** | {' | '.join(percent)} |")
-    return "\n".join(lines)
+        own = peers.get(result.case.name, {})
+        shown = [_number(own.get(p, {}), "far_log") for p in SHOWN_PEERS]
+        rows.append([result.case.name, f"**{_percent(result.figures.far)}**", *[_percent(share) for share in shown]])
+    return _table(["false alarms at 5 %", "edge-asd", *SHOWN_PEERS], rows)
 
 
-def _pair(auc: float | str | None, pauc: float | str | None) -> str:
-    return f"{float(auc or 0):.3f} / {float(pauc or 0):.3f}"
+def best_peer_table(results: Sequence[CaseResult], peers: Peers) -> str:
+    """Every case against the peer with the highest AUC on it, in units of that peer's standard error."""
+    rows = []
+    for result in results:
+        figures, own = result.figures, peers.get(result.case.name, {})
+        known = {name: auc for name, row in own.items() if (auc := _number(row, "auc")) is not None}
+        if figures.auc is None or not known:
+            continue
+        name = max(known, key=lambda peer: known[peer])
+        error, gap = _number(own[name], "auc_se") or 0.0, figures.auc - known[name]
+        verdict = "**more than one error below**" if gap < -error else "below, within the error" if gap < 0 else ""
+        ours, best = f"{figures.auc:.3f} ± {figures.auc_se or 0.0:.3f}", f"{known[name]:.3f} ± {error:.3f}"
+        rows.append([result.case.name, ours, f"{name} {best}", f"{gap:+.3f}", verdict])
+    return _table(["case", "edge-asd, AUC ± error", "best peer, AUC ± error", "gap", ""], rows)
 
 
-def _mean(values: list[float | None]) -> float:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known)
+def trivial(result: CaseResult, peers: Peers) -> bool:
+    """Whether every peer solves the case."""
+    aucs = [_number(row, "auc") for row in peers[result.case.name].values()]
+    return all(auc >= TRIVIAL_AUC for auc in aucs if auc is not None)
+
+
+def _of(peers: Peers, peer: str, key: str) -> Callable[[CaseResult], float | None]:
+    return lambda result: _number(peers[result.case.name][peer], key)
+
+
+def _number(row: Peer, key: str) -> float | None:
+    return float(row[key]) if row.get(key) else None
+
+
+def _pair(auc: float | None, pauc: float | None) -> str:
+    return " / ".join("-" if value is None else f"{value:.3f}" for value in (auc, pauc))
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f} %"
+
+
+def _mean(results: Sequence[CaseResult], figure: Callable[[CaseResult], float | None]) -> float | None:
+    known = [value for value in map(figure, results) if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 if __name__ == "__main__":
