@@ -57,7 +57,7 @@ def clip_classes(folder: Path) -> ClipClasses:
     if not folder.is_dir():
         raise MissingInputError(f"{folder}: no such directory")
     paths = find_clips([folder])
-    named = [parse_clip(path.absolute()) for path in paths]
+    named = [parse_clip(str(path.absolute())) for path in paths]
     if 2 * sum(clip is not None for clip in named) >= len(paths):  # a few stray files do not unmake a dataset
         usable = [(path, clip) for path, clip in zip(paths, named, strict=True) if clip is not None and _trains(clip)]
         paths, classes = [path for path, _ in usable], [_dcase_class(clip) for _, clip in usable]
@@ -81,8 +81,8 @@ def _trains(clip: NamedClip) -> bool:
 
 
 def _dcase_class(clip: NamedClip) -> str:
-    attributes = [f"{name}_{value}" for name, value in sorted(clip.attributes.items())]
-    return "/".join(part for part in (clip.place.name, clip.section, clip.domain, *attributes) if part)
+    attributes = [f"{name}_{value}" for name, value in sorted(clip.attributes)]
+    return "/".join(part for part in (clip.machine, clip.section, clip.domain, *attributes) if part)
 
 
 class ClipBatches:

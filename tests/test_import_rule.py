@@ -63,6 +63,11 @@ def test_a_device_module_imports_only_what_a_device_has(module: Path) -> None:
     assert {name for name, lazy in found if not lazy} <= AT_IMPORT
 
 
+def test_only_the_report_draws_with_matplotlib() -> None:
+    users = {str(m.relative_to(PACKAGE)) for m in MODULES if "matplotlib" in {n for n, _ in imports(m.read_text())}}
+    assert users == {"evaluation/plots.py"}
+
+
 def test_the_walk_sees_every_way_to_import() -> None:
     source = """
 import torch.nn as nn

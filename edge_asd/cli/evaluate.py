@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from edge_asd.evaluation.reader import Listener
 
 YEARS = ("mimii", *(str(year) for year in range(2020, 2027)))
-SOME_CLIPS_FAILED = DataError.exit_code
+NOT_ALL_USED = DataError.exit_code
 ENROLMENT_SETTINGS = (
     "detector.step_s",
     "detector.smoothing_s",
@@ -117,19 +118,21 @@ def run(args: argparse.Namespace) -> int:
     watcher = _Watcher(args, plan, loaded.config.audio.channel)
     cache = None if args.no_cache else args.cache or default_directory(os.environ)
     results = []
+    running = evaluate(
+        plan.cases,
+        plan.listeners,
+        enrolment=_enrolments(args.percentile, loaded.config),
+        channel=loaded.config.audio.channel,
+        jobs=args.jobs or cores(),
+        cache=cache,
+        seed=args.seed,
+        events=watcher.events(),
+    )
     try:
-        for result in evaluate(
-            plan.cases,
-            plan.listeners,
-            enrolment=_enrolments(args.percentile, loaded.config),
-            channel=loaded.config.audio.channel,
-            jobs=args.jobs or cores(),
-            cache=cache,
-            seed=args.seed,
-            events=watcher.events(),
-        ):
-            results.append(result)
-            watcher.case_done(result)
+        with contextlib.closing(running):  # a Ctrl-C here ends its workers
+            for result in running:
+                results.append(result)
+                watcher.case_done(result)
     finally:
         watcher.end()
         if cache is not None:
@@ -141,7 +144,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print_summary(made)
     watcher.finish(made)
-    return SOME_CLIPS_FAILED if watcher.failed else 0
+    all_measured = all(result.threshold is not None for result in results)
+    return 0 if all_measured and not watcher.failed else NOT_ALL_USED
 
 
 class _Watcher:

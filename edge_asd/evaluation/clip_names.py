@@ -11,9 +11,9 @@ Layouts, one a line, <machine> standing for fan, ToyCar, ...:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+import sys
+from dataclasses import dataclass
+from pathlib import PurePath
 
 ID_NAMES, SECTION_NAMES, MIMII_NAMES = "id", "section", "mimii"
 """The three ways to name clips: of 2020, of 2021 and later, of MIMII as it was published."""
@@ -31,43 +31,54 @@ _MIMII_SECTION = re.compile(r"id_(\d+)")
 _MIMII_LABELS = {"normal": "normal", "abnormal": "anomaly"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NamedClip:
-    """What a clip's name and folders say.
+    """What a clip's name and folders say; slim, since a dataset has tens of thousands.
 
-    naming: one of the three ways above.
-    place: the folder of the machine; its name is the machine.
+    file: its path. naming: one of the three ways above.
+    place: path of the machine's folder, whose name is the machine.
     section: "00", "01", ... (in 2020 and MIMII the machine's id).
     role: "train" or "test"; "" where the name leaves it open (MIMII).
     label: "normal", "anomaly", or "" where the organisers gave none (evaluation sets).
     domain: "source", "target" or "".
     """
 
-    path: Path
+    file: str
     naming: str
-    place: Path
+    place: str
     section: str
     role: str
     label: str
     domain: str
-    attributes: Mapping[str, str] = field(default_factory=dict)
+    attributes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def stem(self) -> str:
+        """The file's name without its suffix."""
+        return PurePath(self.file).stem
+
+    @property
+    def machine(self) -> str:
+        """The name of the machine's folder."""
+        return PurePath(self.place).name
 
 
-def parse_clip(path: Path) -> NamedClip | None:
+def parse_clip(file: str) -> NamedClip | None:
     """Read a clip's name and folders; None where they follow none of the layouts."""
+    path = PurePath(file)
     split = next((folder for folder in path.parents if folder.name in SPLIT_FOLDERS), None)
     if split is None:
         return _parse_mimii(path)
     folder_domain, _, folder_role = split.name.rpartition("_")
     if found := _ID.fullmatch(path.stem):
         label = found["label"] or ("normal" if folder_role == "train" else "")
-        return NamedClip(path, ID_NAMES, split.parent, found["section"], folder_role, label, "")
+        return NamedClip(file, ID_NAMES, sys.intern(str(split.parent)), found["section"], folder_role, label, "")
     if found := _SECTION.fullmatch(path.stem):
         role = found["role"] or folder_role
         return NamedClip(
-            path,
+            file,
             SECTION_NAMES,
-            split.parent,
+            sys.intern(str(split.parent)),
             found["section"],
             role,
             found["label"] or ("normal" if role == "train" else ""),
@@ -77,16 +88,17 @@ def parse_clip(path: Path) -> NamedClip | None:
     return None
 
 
-def _parse_mimii(path: Path) -> NamedClip | None:
+def _parse_mimii(path: PurePath) -> NamedClip | None:
     label_folder, section_folder = path.parent, path.parent.parent
     section = _MIMII_SECTION.fullmatch(section_folder.name)
     if section is None or label_folder.name not in _MIMII_LABELS:
         return None
     label = _MIMII_LABELS[label_folder.name]
-    return NamedClip(path, MIMII_NAMES, section_folder.parent, section[1], "", label, "")
+    return NamedClip(str(path), MIMII_NAMES, sys.intern(str(section_folder.parent)), section[1], "", label, "")
 
 
-def parse_attributes(text: str) -> dict[str, str]:
-    """`vel_9_loc_A` -> {"vel": "9", "loc": "A"}; a word too many is an attribute without a value."""
+def parse_attributes(text: str) -> tuple[tuple[str, str], ...]:
+    """`vel_9_loc_A` -> (("vel", "9"), ("loc", "A")); a word too many is an attribute without a value."""
     words = text.split("_") if text and text != NO_ATTRIBUTE else []
-    return {words[i]: words[i + 1] if i + 1 < len(words) else "" for i in range(0, len(words), 2)}
+    pairs = (words[i : i + 2] for i in range(0, len(words), 2))
+    return tuple((pair[0], pair[1] if len(pair) > 1 else "") for pair in pairs)

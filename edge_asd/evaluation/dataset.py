@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
-from edge_asd.audio.files import CLIP_SUFFIXES
 from edge_asd.clips import LOG_MEL_SUFFIX
-from edge_asd.errors import DataError, MissingInputError
+from edge_asd.errors import DataError
 from edge_asd.evaluation.cases import Case, CaseClip
 from edge_asd.evaluation.clip_names import (
     EXTRA_FOLDERS,
@@ -22,13 +22,13 @@ from edge_asd.evaluation.clip_names import (
     NO_ATTRIBUTE,
     SECTION_NAMES,
     NamedClip,
-    parse_clip,
 )
+from edge_asd.evaluation.dataset_clips import find_named_clips
 from edge_asd.evaluation.official import MIMII, YEARS, year_name
 
 NAMING_YEARS = {ID_NAMES: (2020,), MIMII_NAMES: (MIMII,), SECTION_NAMES: tuple(year for year in YEARS if year > 2020)}
 _YEAR_IN_NAME = re.compile(r"(?<!\d)20(2[0-6])(?!\d)|dcase[-_ ]?(2[0-6])(?!\d)", re.IGNORECASE)
-_EXAMPLE = "fan/train/section_00_source_train_normal_0000.wav"
+Attributes = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,9 @@ def read_dataset(root: Path, year: int | None = None, *, enrolled: bool = False)
     name, an anomaly among the training clips, a section without them).
     """
     root = Path(root)
-    clips, notes = _named_clips(root)
+    clips, notes = find_named_clips(root)
     year, reason = _year(root, clips, year)
-    _refuse_doubles(clips)
-    machines = _machine_names(root, clips)
+    machines = machine_names(root, clips)
     tables = {place: _attribute_tables(place) for place in machines}
     sections: dict[tuple[str, str], list[NamedClip]] = {}
     for clip in clips:
@@ -77,7 +76,7 @@ def read_dataset(root: Path, year: int | None = None, *, enrolled: bool = False)
         unlabelled += sum(clip.role == "test" and not clip.label for clip in members)
         wrong = next((clip for clip in train if clip.label != "normal"), None)
         if wrong is not None:
-            raise DataError(f"{wrong.path}: an anomaly among the enrolment", remedy="enrol normal sound only")
+            raise DataError(f"{wrong.file}: an anomaly among the enrolment", remedy="enrol normal sound only")
         if not test:
             train_only.append(name)
             continue
@@ -96,45 +95,19 @@ def read_dataset(root: Path, year: int | None = None, *, enrolled: bool = False)
     return Dataset(year, reason, tuple(cases), tuple(notes))
 
 
-def _named_clips(root: Path) -> tuple[list[NamedClip], list[str]]:
-    if not root.is_dir():
-        raise MissingInputError(f"{root}: no such directory")
-    suffixes = (*CLIP_SUFFIXES, LOG_MEL_SUFFIX)
-    # Hidden files are none: macOS puts a `._a.wav` that is no sound beside every `a.wav` on a card.
-    paths = [path for path in sorted(root.rglob("[!.]*")) if path.suffix.lower() in suffixes and path.is_file()]
-    if not paths:
-        raise MissingInputError(f"{root}: no clip in this directory", remedy=f"looked for {' '.join(suffixes)}")
-    extra = [path for path in paths if any(part in EXTRA_FOLDERS for part in path.relative_to(root).parts[:-1])]
-    kept = set(paths) - set(extra)
-    # Absolute, so that DATASET_DIR may also be the machine's own folder, or one inside it.
-    parsed = [parse_clip(path.absolute()) for path in paths if path in kept]
-    clips = [clip for clip in parsed if clip is not None]
-    if not clips:
-        raise DataError(
-            f"{root}: no clip is named as in any DCASE Task 2 year or MIMII",
-            remedy=f"expected names like {_EXAMPLE}, or list the clips in a CASES.csv",
-        )
-    notes = []
-    if len(clips) < len(parsed):
-        odd = next(path for path, clip in zip((p for p in paths if p in kept), parsed, strict=True) if clip is None)
-        notes.append(f"{len(parsed) - len(clips)} clips with other names are left out, the first is {odd}")
-    if extra:
-        notes.append(f"{len(extra)} supplemental clips are neither enrolment nor test: left out")
-    return clips, notes
-
-
 def _year(root: Path, clips: list[NamedClip], given: int | None) -> tuple[int, str]:
     namings = sorted({clip.naming for clip in clips})
     if len(namings) > 1:
-        first = [next(clip.path for clip in clips if clip.naming == naming) for naming in namings[:2]]
+        first = [next(clip.file for clip in clips if clip.naming == naming) for naming in namings[:2]]
         raise DataError(
-            f"{root}: names of more than one year: {first[0].name} and {first[1].name}", remedy="name one dataset"
+            f"{root}: names of more than one year: {PurePath(first[0]).name} and {PurePath(first[1]).name}",
+            remedy="name one dataset",
         )
     possible = NAMING_YEARS[namings[0]]
     if given is not None:
         if given not in possible:
             raise DataError(
-                f"{root}: not named as in {year_name(given)}: {clips[0].path.name}",
+                f"{root}: not named as in {year_name(given)}: {PurePath(clips[0].file).name}",
                 remedy=f"this is {year_name(possible[0])}{' or later' if len(possible) > 1 else ''}",
             )
         return given, "as given"
@@ -150,16 +123,16 @@ def _year(root: Path, clips: list[NamedClip], given: int | None) -> tuple[int, s
 
 def _year_by_habits(root: Path, clips: list[NamedClip]) -> tuple[int, str]:
     """What only one year did; all years from 2022 on are scored alike."""
-    folders = {clip.path.parent.name for clip in clips}
+    folders = {PurePath(clip.file).parent.name for clip in clips}
     if folders & {"source_test", "target_test"}:
         return 2021, "by its folders source_test and target_test"
-    if _channels(clips[0].path) == 2:
+    if _channels(Path(clips[0].file)) == 2:
         return 2026, "by its two channels"
-    if any(clip.place.joinpath(extra).is_dir() for clip in clips for extra in EXTRA_FOLDERS):
+    if any(Path(place, extra).is_dir() for place in {clip.place for clip in clips} for extra in EXTRA_FOLDERS):
         return 2025, "by its supplemental clips"
-    if any(clip.path.stem.endswith(NO_ATTRIBUTE) for clip in clips):
+    if any(clip.stem.endswith(NO_ATTRIBUTE) for clip in clips):
         return 2024, "by its clips without attributes"
-    per_machine: dict[Path, set[str]] = {}
+    per_machine: dict[str, set[str]] = {}
     for clip in clips:
         per_machine.setdefault(clip.place, set()).add(clip.section)
     if any(len(sections) > 1 for sections in per_machine.values()):
@@ -178,28 +151,14 @@ def _channels(path: Path) -> int:
         return 1  # it will be named when it is read
 
 
-def _refuse_doubles(clips: Iterable[NamedClip]) -> None:
-    seen: dict[tuple[str, str, str, str, str], Path] = {}
-    for clip in clips:
-        if clip.naming == MIMII_NAMES:
-            continue  # every folder counts from 0, and `_machine_names` keeps folders apart
-        key = (clip.place.name, clip.section, clip.role, clip.label, clip.path.stem)
-        other = seen.setdefault(key, clip.path)
-        if other != clip.path:
-            raise DataError(f"two clips of one name: {other} and {clip.path}", remedy="name one dataset, or remove one")
-
-
-def _machine_names(root: Path, clips: Iterable[NamedClip]) -> dict[Path, str]:
+def machine_names(root: Path, clips: Iterable[NamedClip]) -> dict[str, str]:
     """Folder of each machine -> its name. MIMII holds the same machine at several noise levels: their folders tell."""
-    places = dict.fromkeys(clip.place for clip in clips)
-    mimii = {clip.place for clip in clips if clip.naming == MIMII_NAMES}
-    names = {}
-    for place in places:
-        twins = [other for other in mimii if other.name == place.name]
-        if place in mimii and len(twins) > 1:
-            names[place] = "-".join(place.relative_to(root.absolute()).parts)
-        else:
-            names[place] = place.name
+    namings = {clip.place: clip.naming for clip in clips}
+    names = {place: PurePath(place).name for place in namings}
+    for place, naming in namings.items():
+        twins = [other for other in namings if PurePath(other).name == PurePath(place).name]
+        if naming == MIMII_NAMES and len(twins) > 1:
+            names[place] = "-".join(PurePath(place).relative_to(root.absolute()).parts)
     return names
 
 
@@ -207,41 +166,37 @@ def _mimii_split(name: str, members: list[NamedClip]) -> list[NamedClip]:
     normal = [clip for clip in members if clip.label == "normal"]
     n_test = min(len(members) - len(normal), len(normal) // 2)
     drawn = np.random.default_rng(zlib.crc32(name.encode())).permutation(len(normal))[:n_test]
-    tested = {normal[i].path for i in drawn}
-
-    def with_role(clip: NamedClip) -> NamedClip:
-        role = "test" if clip.label == "anomaly" or clip.path in tested else "train"
-        return NamedClip(clip.path, clip.naming, clip.place, clip.section, role, clip.label, clip.domain)
-
-    return [with_role(clip) for clip in members]
+    tested = {normal[i].file for i in drawn}
+    return [
+        dataclasses.replace(clip, role="test" if clip.label == "anomaly" or clip.file in tested else "train")
+        for clip in members
+    ]
 
 
-def _as_clips(
-    clips: Iterable[NamedClip], tables: Mapping[Path, Mapping[str, Mapping[str, str]]]
-) -> tuple[CaseClip, ...]:
+def _as_clips(clips: Iterable[NamedClip], tables: Mapping[str, Mapping[str, Attributes]]) -> tuple[CaseClip, ...]:
     return tuple(
         CaseClip(
-            str(clip.path),
+            clip.file,
             clip.label == "anomaly",
             clip.domain,
-            attributes=tuple(tables[clip.place].get(clip.path.stem, clip.attributes).items()),
+            attributes=tables[clip.place].get(clip.stem, clip.attributes),
         )
         for clip in clips
     )
 
 
-def _attribute_tables(place: Path) -> dict[str, dict[str, str]]:
+def _attribute_tables(place: str) -> dict[str, Attributes]:
     """`attributes_00.csv` and the like of a machine: clip's name -> attributes. They win over what names say.
 
     Columns: file_name, then d1p, d1v, d2p, d2v, ... (parameter, value).
     """
-    attributes: dict[str, dict[str, str]] = {}
-    for table in sorted(place.glob("attributes_*.csv")):
+    attributes: dict[str, Attributes] = {}
+    for table in sorted(Path(place).glob("attributes_*.csv")):
         try:
             with table.open(newline="", encoding="utf-8-sig") as file:
                 for row in csv.DictReader(file):
                     pairs = [(row.get(f"d{i}p"), row.get(f"d{i}v")) for i in range(1, len(row) // 2 + 1)]
-                    known = {str(p): str(v) for p, v in pairs if p and p != NO_ATTRIBUTE and v is not None}
+                    known = tuple((str(p), str(v)) for p, v in pairs if p and p != NO_ATTRIBUTE and v is not None)
                     attributes[Path(str(row.get("file_name"))).stem] = known
         except (csv.Error, UnicodeDecodeError) as error:
             raise DataError(f"{table}: not a readable CSV file: {error}") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -101,7 +101,7 @@ def evaluate(
     cache: Path | None = None,
     seed: int = 0,
     events: Events | None = None,
-) -> Iterator[CaseResult]:
+) -> Generator[CaseResult, None, None]:
     """Measure the cases one after the other.
 
     listeners: what `PlannedCase.listener` counts in. enrolment: makes the blank enrolment of a case, with the
