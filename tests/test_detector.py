@@ -18,6 +18,7 @@ from edge_asd.calibration import Calibration, LiveTarget, fit_stream
 from edge_asd.clips import score_distances
 from edge_asd.detector import Detector, WindowScore
 from edge_asd.frontend import LogMel, log_mel
+from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
 from edge_asd.scale import raw
 from edge_asd.windows import clip_windows
 
@@ -200,6 +201,17 @@ def test_a_faulty_tone_raises_the_score_over_the_threshold(tiny_bundle, steady_s
     assert len(normal) > 5
     assert not any(score.anomalous for score in normal)  # the first too, though they average fewer windows
     assert all(score.anomalous for score in faulty)
+
+
+def test_one_bang_is_no_alarm_and_a_lasting_tone_is(tiny_bundle, steady_sound) -> None:
+    """A bang is far above the threshold, but not for as long as an alarm has to be confirmed."""
+    bang = steady_sound(12.0, seed=20)
+    bang[96000:97600] += 0.5 * np.random.default_rng(0).standard_normal(1600).astype(np.float32)
+    for samples, alarms in ((bang, 0), (steady_sound(12.0, seed=20, tone_hz=3000.0), 1)):
+        tracker = AlarmTracker(AlarmSettings(), rate_hz=RATE_HZ)
+        scores = run(tiny_bundle.detector(), blocks_of(samples, []))
+        assert max(score.score for score in scores) > 60.0
+        assert sum(tracker.update(score) is not None for score in scores) == alarms
 
 
 def test_other_smoothing_or_percentile_fits_fusion_and_threshold_anew(tiny_bundle, steady_sound) -> None:
