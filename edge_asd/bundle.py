@@ -248,7 +248,7 @@ def load_bundle(path: Path) -> Bundle:
     expected = (*[spec.width(contract) for spec in specs], 2 * contract.features.n_mels, *3 * [len(specs)])
     found = (
         *[scorer.measure.width for scorer in scorers],
-        bundle.normal.spectra.levels_db.shape[1],
+        bundle.normal.spectra.codes.shape[1],
         bundle.enrolment_scores.distances.shape[1],
         len(bundle.clip_calibration.fusion.shapes),
         *{len(live.fusion.shapes) for live in bundle.live_calibrations},
@@ -289,7 +289,7 @@ def _parts(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
     """The arrays of a bundle, by the part they belong to."""
     return {
         **{_scorer_part(i): scorer.measure.arrays() for i, scorer in enumerate(bundle.normal.scorers)},
-        "spectra": {"levels_db": bundle.normal.spectra.levels_db},
+        "spectra": bundle.normal.spectra.arrays(),
         **({} if bundle.normal.rhythms is None else {"rhythms": {"power": bundle.normal.rhythms}}),
         "tags": bundle.normal.tags.arrays(),
         "enrolment_scores": {

@@ -133,4 +133,4 @@ class NormalSound:
     @cached_property
     def _by_spectrum(self) -> SpreadKnn:
         """Finds the window to explain against where no scorer keeps single windows."""
-        return SpreadKnn.fit(self.spectra.levels_db.astype(np.float32))
+        return SpreadKnn.fit(self.spectra.levels_db)

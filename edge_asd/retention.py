@@ -67,7 +67,7 @@ class Retention:
     def taken_bytes(self) -> int:
         """What the kept windows take in a bundle; arrays that scorers share are stored once."""
         kept = self.kept()
-        arrays = [SpectrumBank.fit(self._spectra_db[kept]).levels_db]
+        arrays = [SpectrumBank.fit(self._spectra_db[kept]).codes]
         for spec in self._growing:
             measure = Scorer.fit(spec, self._features[spec.features], self._target, kept=kept).measure
             for name in measure.growing():

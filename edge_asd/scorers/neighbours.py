@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from edge_asd.bank import EmbeddingBank, unit_vectors
+from edge_asd.levels import Levels
 from edge_asd.scorers.measure import Measure
 from edge_asd.scorers.space import Search, Space
 
@@ -70,17 +71,22 @@ class SpreadKnn(Measure):
     A log-mel nearest neighbour, every band on a footing with its own usual movement. In stationary noise it beats
     learned embeddings; where operating conditions change it loses to them.
 
-    rows: float16 [n, f], the features. middle, scale: float32 [f], as `edge_asd.scorers.space.Space` has them.
+    codes: uint8 [n, f], lowest, step: float32 [f], the features as `edge_asd.levels.Levels` has them. middle, scale:
+    float32 [f], as `edge_asd.scorers.space.Space` has them.
     """
 
     ARRAYS: ClassVar[Mapping[str, tuple[str, str]]] = {
-        "rows": ("float16", "nf"),
+        "codes": ("uint8", "nf"),
+        "lowest": ("float32", "f"),
+        "step": ("float32", "f"),
         "middle": ("float32", "f"),
         "scale": ("float32", "f"),
     }
     PARAMETERS: ClassVar[Mapping[str, tuple[float, float, float]]] = {"k": (1, 1, 1000)}
 
-    rows: np.ndarray
+    codes: np.ndarray
+    lowest: np.ndarray
+    step: np.ndarray
     middle: np.ndarray
     scale: np.ndarray
     k: int = 1
@@ -96,9 +102,14 @@ class SpreadKnn(Measure):
         k: int = 1,
     ) -> SpreadKnn:
         """Keep features [n, f]; both domains alike."""
-        rows = features.astype(np.float16)
-        space = Space.fit("spread", rows)
-        return cls(rows, space.middle, space.scale, k)
+        levels = Levels.of(features)
+        space = Space.fit("spread", levels.rows())
+        return cls(levels.codes, levels.lowest, levels.step, space.middle, space.scale, k)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The features kept, float32 [n, f]."""
+        return Levels(self.codes, self.lowest, self.step).rows()
 
     @cached_property
     def _space(self) -> Space:
@@ -106,7 +117,7 @@ class SpreadKnn(Measure):
 
     @cached_property
     def _search(self) -> Search:
-        return Search(self._space.coordinates(self.rows.astype(np.float32)))
+        return Search(self._space.coordinates(self.rows))
 
     def distance(self, features: np.ndarray) -> np.ndarray:
         """Mean over the k nearest of the root mean square over the features, in spreads, float32 [q]."""

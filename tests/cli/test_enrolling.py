@@ -97,7 +97,7 @@ def test_a_budget_for_the_bank_is_kept_and_its_cost_is_said(steady_sound, tmp_pa
     assert json.loads(capsys.readouterr().out)["bank"] == bank
 
 
-@pytest.mark.parametrize(("size", "code", "words"), [("64", 65, "one window takes 905"), ("64 K", 2, "is no size")])
+@pytest.mark.parametrize(("size", "code", "words"), [("64", 65, "one window takes 521"), ("64 K", 2, "is no size")])
 def test_a_budget_that_holds_nothing_is_refused(
     steady_sound, tmp_path, capsys, size: str, code: int, words: str
 ) -> None:

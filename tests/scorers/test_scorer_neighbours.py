@@ -37,7 +37,7 @@ def test_cosine_distance_is_the_plain_formula_but_for_int8(k: int) -> None:
 
 def test_a_spectrum_is_at_no_distance_from_itself_however_loud() -> None:
     measure = SpreadKnn.fit(spectra(20) + 60.0)
-    distance, index = measure.nearest(measure.rows.astype(np.float32))
+    distance, index = measure.nearest(measure.rows)
     np.testing.assert_array_equal(index, np.arange(20))
     assert distance.max() < 2e-3
 
