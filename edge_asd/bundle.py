@@ -29,6 +29,7 @@ from edge_asd.enrolment_scores import EnrolmentScores
 from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
 from edge_asd.explain.rhythm import loudness_shape
 from edge_asd.inference import AUTO, Embedder, load_embedder
+from edge_asd.inference.engine import Engine
 from edge_asd.kept_frames import KeptFrames
 from edge_asd.model_package import Model, check_member, check_schema, describe_member
 from edge_asd.normal import Comparison, NormalSound
@@ -59,7 +60,7 @@ class Bundle:
     provenance: who made the bundle, when, with what.
     fitted_by: the runtime whose embeddings the scorers were fitted on ("onnxruntime 1.31.1"), "" where none was used.
     frames: the enrolment's log-mel frames, where they were kept.
-    runtime: the runtime to start, see `edge_asd.inference.load_embedder`; not stored.
+    runtime, engine: what to start, see `edge_asd.inference.load_embedder`; not stored.
     """
 
     model: Model
@@ -72,6 +73,7 @@ class Bundle:
     fitted_by: str = ""
     frames: KeptFrames | None = None
     runtime: str = AUTO
+    engine: Engine = Engine()  # noqa: RUF009 (frozen)
 
     @property
     def contract(self) -> ModelContract:
@@ -81,7 +83,7 @@ class Bundle:
     @cached_property
     def embedder(self) -> Embedder:
         """The model, started on first use."""
-        return load_embedder(self.model, self.runtime)
+        return load_embedder(self.model, self.runtime, self.engine)
 
     @property
     def aggregation(self) -> Aggregation:

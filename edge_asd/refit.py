@@ -50,9 +50,9 @@ def for_runtime(bundle: Bundle, runtime: str, package: Path, on_note: Callable[[
         )
     else:
         model = load_model(package, bundle.model.precision, formats)
-        embedder = load_embedder(model, runtime)
+        embedder = load_embedder(model, runtime, bundle.engine)
     on_note(f"bank and thresholds, made by {bundle.fitted_by}, are fitted anew by {embedder.runtime}")
-    return dataclasses.replace(refitted(bundle, model, embedder), runtime=runtime)
+    return dataclasses.replace(refitted(bundle, model, embedder), runtime=runtime, engine=bundle.engine)
 
 
 def refitted(bundle: Bundle, model: Model, embedder: Embedder) -> Bundle:

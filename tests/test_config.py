@@ -79,7 +79,7 @@ def test_every_setting_can_come_from_the_environment(name: str) -> None:
     }[limits["kind"]]
     if "choices" in limits:
         value = limits["choices"][-1]
-    if key in ("channel", "channels", "release_ratio"):
+    if key in ("channel", "channels", "release_ratio", "threads"):
         value = "1"
     variable = f"EDGE_ASD_{section}_{key}".upper()
     loaded = load_config(None, environment={variable: value})

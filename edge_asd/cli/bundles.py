@@ -11,6 +11,7 @@ from edge_asd.errors import UsageError
 
 if TYPE_CHECKING:
     from edge_asd.bundle import Bundle
+    from edge_asd.inference.engine import Engine
 
 
 def bundle_path(config: Config) -> Path:
@@ -24,9 +25,23 @@ def bundle_path(config: Config) -> Path:
 
 def opened_bundle(config: Config, path: Path | None = None) -> Bundle:
     """The bundle that is set (or another one), for the runtime that is set; what that took is said on stderr."""
+    from dataclasses import replace
+
     from edge_asd.bundle import load_bundle
     from edge_asd.model_package import DEFAULT_PACKAGE
     from edge_asd.refit import for_runtime
 
     package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
-    return for_runtime(load_bundle(path or bundle_path(config)), config.model.runtime, package, note)
+    engine = engine_of(config)
+    bundle = replace(load_bundle(path or bundle_path(config)), engine=engine)
+    opened = for_runtime(bundle, config.model.runtime, package, note)
+    if engine.accelerator != "none" and opened.normal.uses_network and "-" not in opened.embedder.runtime:
+        note(f"warning: {engine.accelerator} cannot be used here ({opened.embedder.runtime}): the CPU runs the network")
+    return opened
+
+
+def engine_of(config: Config) -> Engine:
+    """What the network's runtime is started with."""
+    from edge_asd.inference.engine import Engine
+
+    return Engine(config.model.threads, config.model.accelerator, config.model.engine_cache or "")

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_asd.cli.bundles import engine_of
 from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command, percentile
 from edge_asd.cli.progress import Once, Progress, confirmed, note
@@ -102,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     smoothing_s = config.detector.smoothing_s
     enrolment = Enrolment(
         model,
-        load_embedder(model, config.model.runtime),
+        load_embedder(model, config.model.runtime, engine_of(config)),
         clip_percentile=args.percentile or DEFAULT_CLIP_PERCENTILE,
         live=live_target(config),
         smoothing_s=DEFAULT_SMOOTHING_S if smoothing_s is None else smoothing_s,

@@ -51,6 +51,12 @@ class ModelConfig:
     """Network to enrol with; a bundle carries its own."""
     runtime: str = setting("auto", kind="text", choices=("auto", "onnxruntime", "litert", "tflite"))
     """Library that runs the network; auto: the first of these that is installed and runs the network's format."""
+    threads: int = setting(1, kind="whole", at_least=1, at_most=64)
+    """Threads of that library; one leaves the board's other cores alone."""
+    accelerator: str = setting("none", kind="text", choices=("none", "cuda", "tensorrt"))
+    """What ONNX Runtime uses of a Jetson, with NVIDIA's build of it; where that is not there, the CPU works."""
+    engine_cache: str | None = setting(None, kind="path", optional=True)
+    """Directory where TensorRT keeps the engines it builds, so that only the first start takes minutes."""
     bank_budget: int | None = setting(None, kind="size", optional=True)
     """What the windows kept in a bundle may take, such as 64KiB, when enrolling; unset: all windows are kept."""
     bank_method: str = setting("k-centre", kind="text", choices=("k-centre", "k-means"))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from edge_asd.errors import UnavailableError, UsageError
 from edge_asd.inference.embedder import Embedder
+from edge_asd.inference.engine import Engine
 from edge_asd.inference.onnx import OnnxEmbedder
 from edge_asd.inference.runtimes import AUTO, RUNTIMES, is_installed, usable
 from edge_asd.inference.tflite import TfliteEmbedder
 from edge_asd.model_package import Model
 
 
-def load_embedder(model: Model, runtime: str = AUTO, threads: int = 1) -> Embedder:
+def load_embedder(model: Model, runtime: str = AUTO, engine: Engine = Engine()) -> Embedder:  # noqa: B008 (frozen)
     """Start `model` in a runtime that runs its format.
 
     runtime: a name of `edge_asd.inference.runtimes.CHOICES`.
-    threads: of the runtime.
+    engine: threads and accelerator.
     Raises UnavailableError without such a runtime, UsageError for one that runs other formats, DataError for a network
     it refuses.
     """
@@ -32,5 +33,5 @@ def load_embedder(model: Model, runtime: str = AUTO, threads: int = 1) -> Embedd
                 remedy=f"choose {names}, or enrol with --runtime {runtime}",
             )
     if chosen.name == "onnxruntime":
-        return OnnxEmbedder(model.network, model.contract, threads)
-    return TfliteEmbedder(model.network, model.contract, chosen, threads)
+        return OnnxEmbedder(model.network, model.contract, engine)
+    return TfliteEmbedder(model.network, model.contract, chosen, engine.threads)

@@ -7,6 +7,7 @@ import numpy as np
 from edge_asd.contract import ModelContract
 from edge_asd.errors import DataError, UnavailableError
 from edge_asd.inference.embedder import normalised
+from edge_asd.inference.engine import CPU, Engine, providers
 from edge_asd.inference.runtimes import RUNTIMES
 
 MAX_BATCH = 16
@@ -14,30 +15,44 @@ MAX_BATCH = 16
 
 
 class OnnxEmbedder:
-    """An ONNX network on the CPU.
+    """An ONNX network on the CPU, or on a Jetson's GPU where that is asked for and works.
 
     network: the ONNX file's bytes.
     contract: what the network expects; its shapes are checked against the file.
-    threads: of the runtime; one leaves the board's other cores alone.
+    engine: threads and accelerator.
+
+    `runtime` names what runs the network: "onnxruntime 1.31.1", with an accelerator "onnxruntime-tensorrt 1.23.0",
+    whose embeddings differ enough for a bank of its own.
     """
 
-    def __init__(self, network: bytes, contract: ModelContract, threads: int = 1) -> None:
+    def __init__(
+        self,
+        network: bytes,
+        contract: ModelContract,
+        engine: Engine = Engine(),  # noqa: B008 (frozen)
+    ) -> None:
         try:
             import onnxruntime
         except ImportError as error:
             raise UnavailableError("onnxruntime is not installed", remedy=RUNTIMES[0].mend) from error
         onnxruntime.disable_telemetry_events()  # it would otherwise try to persist an id in the user's home
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = engine.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         options.enable_cpu_mem_arena = False  # saves resident memory; at these sizes it costs no time
+        wanted = providers(engine, onnxruntime.get_available_providers())
         try:
-            self._session = onnxruntime.InferenceSession(network, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(network, options, providers=wanted)
         except Exception as error:  # onnxruntime raises several unrelated classes for a bad file
-            raise DataError(f"the network cannot be loaded: {str(error).splitlines()[0]}") from error
+            if wanted == [CPU]:
+                raise DataError(f"the network cannot be loaded: {str(error).splitlines()[0]}") from error
+            # The accelerator is built in but not there, or refuses the network: the CPU takes any.
+            OnnxEmbedder.__init__(self, network, contract, Engine(engine.threads))
+            return
         self.contract = contract
-        self.runtime = f"onnxruntime {onnxruntime.__version__}"
+        first = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        self.runtime = f"onnxruntime{'' if first == 'cpu' else f'-{first}'} {onnxruntime.__version__}"
         features = contract.features
         self._input = self._checked(self._session.get_inputs(), [1, contract.window_frames, features.n_mels], "input")
         self._output = self._checked(self._session.get_outputs(), [contract.embedding_size], "output")

@@ -11,13 +11,15 @@ from edge_asd.errors import UsageError
 
 ACTIONS: dict[str, str] = {"verify": "export.cli.verify"}
 """`edge-asd export ACTION ...` -> module with `add_parser(subparsers)` and `run(args)`."""
-WAYS: dict[str, str] = {"model": "export.cli.model"}
+WAYS: dict[str, str] = {"model": "export.cli.model", "target": "export.targets.command"}
 """`edge-asd export --WAY ...` -> module with `add_flags(parser)` and `run(args)`. The first flag given decides; flags
 several ways share (--out) are declared here."""
 
 DESCRIPTION = """\
 Makes what a board runs. --model turns a training run (or a model package) into a model package: ONNX or TFLite, int8 or
 float. A second export to the same --out adds its file to the package, so that one package can carry all twins.
+
+--target turns a bundle into one archive with all that a board needs, which installs there without a network.
 
 `edge-asd export verify MODEL` proves that all of a package's forms give the same results."""
 
@@ -33,6 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
             "edge-asd export --model run/best --format onnx --precision int8 --out model/",
             "edge-asd export --model run/best --precision int8 --sensitivity --out model/",
             "edge-asd export verify model/",
+            "edge-asd export --bundle fan.asd --target pi4 --out dist/",
         ),
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="directory to write to")
