@@ -20,7 +20,19 @@ from edge_asd.errors import EdgeAsdError, MissingInputError, StorageError, Usage
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-COMMANDS = ("devices", "enroll", "run", "score", "explain", "evaluate", "doctor", "config", "service", "status")
+COMMANDS = (
+    "devices",
+    "enroll",
+    "run",
+    "score",
+    "explain",
+    "evaluate",
+    "doctor",
+    "bench",
+    "config",
+    "service",
+    "status",
+)
 """Built-in commands in the order of the help; each is the module of that name beside this one."""
 EXTRA_COMMANDS = "edge_asd.commands"
 """Entry-point group of commands that other packages bring: modules with `add_parser(subparsers)` and `run(args)`."""
