@@ -95,6 +95,8 @@ class Detector:
     calibrations, aggregation: see `LiveScorer`.
     embedder: the one the scorers were fitted with; None is enough where `normal.uses_network` is false.
 
+    calibration: that of a score that takes in as many windows as it ever does.
+
     Samples are held back until they complete a window, so the front end always works in whole steps: the cheapest
     way, at no delay.
     """
@@ -108,6 +110,7 @@ class Detector:
         embedder: Embedder | None,
     ) -> None:
         self.contract = contract
+        self.calibration = calibrations[-1]
         self._normal = normal
         self._live = LiveScorer(calibrations, aggregation)
         self._embedder = embedder

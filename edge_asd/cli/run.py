@@ -159,6 +159,8 @@ def _built(
         false_alarms=None if wanted.false_alarms is None else Budget.parse(wanted.false_alarms),
         confirm_s=config.alarm.confirm_s,
     )
+    if wanted.false_alarms is not None:
+        note(f"{machine.name}: {detector.calibration.promise}")
     rate_hz = bundle.contract.features.rate_hz
     source: Any
     if args.input is not None:

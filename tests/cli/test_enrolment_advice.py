@@ -86,6 +86,21 @@ def test_it_says_what_the_threshold_promises_and_whether_it_was_enough(steady_so
     assert np.isfinite(result["live_calibration"]["expected"]).all()
 
 
+def test_a_run_with_another_budget_says_what_to_expect_of_it(clip, capsys) -> None:
+    bundle, short = clip.with_suffix(".asd"), clip.with_name("short.wav")
+    enrolled(clip, "--drop-outliers")
+    soundfile.write(short, soundfile.read(clip, frames=6 * RATE_HZ)[0], RATE_HZ)
+    capsys.readouterr()
+    run = ["run", "--bundle", str(bundle), "--input", str(short), "--fast", "--json"]
+    assert main(run) == 0
+    assert "expect between" not in capsys.readouterr().err
+    assert main([*run, "--false-alarms", "1/day"]) == 0
+    said = capsys.readouterr()
+    assert "1/day is extrapolated" in said.err and "false alarms a day" in said.err
+    scores = [json.loads(line) for line in said.out.splitlines()]
+    assert {score["threshold"] for score in scores if score["type"] == "score"} == {50.0}
+
+
 @pytest.mark.parametrize("flags", [["--false-alarms", "never"], ["--false-alarms", "1/day", "--live-percentile", "99"]])
 def test_a_budget_that_is_none_or_one_too_many_is_a_usage_error(clip, flags: list[str], capsys) -> None:
     assert main(["enroll", str(clip), "--out", str(clip.with_suffix(".asd")), *flags]) == 2
