@@ -45,6 +45,7 @@ def add_parser(subparsers: Subparsers) -> None:
             "edge-asd enroll recordings/ more.flac --out fan.asd --percentile 99",
             "edge-asd enroll night.wav --out fan.asd --false-alarms 2/month --drop-outliers",
             "edge-asd enroll a-whole-day/ --out fan.asd --bank-budget 64KiB",
+            "edge-asd enroll normal/ --out fan.asd --scorer ranked:gmm",
         ),
     )
     parser.add_argument(
@@ -73,6 +74,13 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_settings(parser, "model.bank_budget", "model.bank_method")
     parser.add_argument(
+        "--scorer",
+        metavar="SPECS",
+        help="what the score is made of, VIEW:MEASURE joined by +. Views: embedding (the network), spectrum, ranked; "
+        "measures: knn, ldn, white, centres, smote, lof, gmm, maha; settings behind commas (ranked:gmm,r=0.95,k=2). "
+        "Without embedding no network runs (default embedding:knn+ranked:knn,r=1.05)",
+    )
+    parser.add_argument(
         "--keep-frames",
         action="store_true",
         help="keep the log-mel frames in the bundle (0.24 MB a minute), so that it can be fitted to another runtime",
@@ -94,8 +102,10 @@ def run(args: argparse.Namespace) -> int:
     from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
     from edge_asd.inference import load_embedder, runnable_formats
     from edge_asd.model_package import DEFAULT_PACKAGE, load_model
+    from edge_asd.scorers import DEFAULT_SCORERS, parse_scorers, uses_network
 
     config = loaded.config
+    scorers = parse_scorers(args.scorer or DEFAULT_SCORERS)
     package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
     model = load_model(package, config.model.precision, runnable_formats(config.model.runtime))
     if config.detector.step_s is not None:
@@ -103,7 +113,8 @@ def run(args: argparse.Namespace) -> int:
     smoothing_s = config.detector.smoothing_s
     enrolment = Enrolment(
         model,
-        load_embedder(model, config.model.runtime, engine_of(config)),
+        load_embedder(model, config.model.runtime, engine_of(config)) if uses_network(scorers) else None,
+        scorers,
         clip_percentile=args.percentile or DEFAULT_CLIP_PERCENTILE,
         live=live_target(config),
         smoothing_s=DEFAULT_SMOOTHING_S if smoothing_s is None else smoothing_s,

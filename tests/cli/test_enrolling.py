@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,9 @@ import soundfile
 from edge_asd.audio.block import AudioBlock
 from edge_asd.bundle import load_bundle
 from edge_asd.cli import main, sources
+from edge_asd.scorers import DEFAULT_SCORERS
+from edge_asd.scorers.registry import MEASURES
+from edge_asd.scorers.views import VIEWS
 
 RATE_HZ = 16000
 
@@ -105,3 +109,34 @@ def test_a_budget_that_holds_nothing_is_refused(
     assert main(["enroll", str(tmp_path / "a.wav"), "--bank-budget", size, "--out", str(tmp_path / "a.asd")]) == code
     assert words in capsys.readouterr().err
     assert not (tmp_path / "a.asd").exists()
+
+
+def test_statistics_alone_are_enrolled_scored_and_watched_without_a_network(steady_sound, tmp_path, capsys) -> None:
+    soundfile.write(tmp_path / "normal.wav", steady_sound(61.0), RATE_HZ)
+    soundfile.write(tmp_path / "faulty.wav", steady_sound(12.0, seed=1, tone_hz=3000.0), RATE_HZ)
+    out = tmp_path / "fan.asd"
+    started = sys.modules.pop("onnxruntime", None)
+    try:
+        assert main(["enroll", str(tmp_path / "normal.wav"), "--out", str(out), "--scorer", "ranked:gmm,k=1"]) == 0
+        assert str(load_bundle(out).normal.specs[0]) == "ranked:gmm,k=1"
+        capsys.readouterr()
+        assert main(["score", "--bundle", str(out), str(tmp_path / "faulty.wav"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out.splitlines()[0])["anomalous"]
+        run = ["run", "--bundle", str(out), "--input", str(tmp_path / "faulty.wav"), "--fast", "--json"]
+        assert main(run) == 0
+        assert '"alarm"' in capsys.readouterr().out
+        assert "onnxruntime" not in sys.modules
+    finally:
+        if started is not None:
+            sys.modules["onnxruntime"] = started
+
+
+def test_an_unknown_scorer_is_a_usage_error_and_every_known_one_is_in_the_help(tmp_path, capsys) -> None:
+    assert main(["enroll", "x.wav", "--out", str(tmp_path / "fan.asd"), "--scorer", "spectrum:kmn"]) == 2
+    assert "did you mean 'knn'?" in capsys.readouterr().err
+    assert main(["enroll", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    listed = said[said.index("--scorer SPECS") :]
+    assert f"measures: {', '.join(MEASURES)};" in listed
+    assert all(view in listed for view in VIEWS)
+    assert DEFAULT_SCORERS in listed.replace(" ", "")
