@@ -97,7 +97,9 @@ fi
 home=$root$prefix
 mkdir -p "$home" 2>/dev/null && [ -w "$home" ] || fail 74 "cannot write to $home: run it as root (sudo)"
 stamp=$(sha256sum SHA256SUMS | cut -d' ' -f1)
+fresh=no
 if [ "$(cat "$home/installed" 2>/dev/null)" != "$stamp $version" ]; then
+    fresh=yes
     rm -f "$home/installed"
     # Debian splits pip off from venv; the pip in this folder serves every system.
     site=""
@@ -116,6 +118,7 @@ mkdir -p "$etc" "$root/etc/systemd/system" || fail 74 "cannot write to $root/etc
 for bundle in *.asd; do
     # Bank and thresholds mean what they say for the runtime that scores: where another one fitted them, the enrolment's
     # frames in the bundle are fitted anew here, once.
+    [ $fresh = yes ] || [ ! -f "$etc/$bundle" ] || continue
     "$home/bin/python" -m edge_asd.fit_here --runtime "$RUNTIME" "$bundle" "$etc/$bundle"
 done
 if [ -f "$etc/config.yaml" ]; then
