@@ -38,11 +38,12 @@ def make_package(recipe: Recipe, teacher: Path, work_dir: Path, out_dir: Path, p
     train(recipe, batches, run_dir, key=key, note=_say)
     source = load_source(run_dir / "best")
     windows = simulated_windows(source.contract, recipe.quantise.calibration_windows, recipe.seed)
-    made = int8_network(source, windows, simulated_probe(source.contract, recipe.seed), seed=recipe.seed, note=_say)
+    probe = simulated_probe(source.contract, recipe.seed)
+    made = int8_network(source, windows, probe, seed=recipe.seed, note=_say)
     loss = made.result.loss
     if not loss.cosine_mean >= LOWEST_MEAN_COSINE:
         raise DataError(f"int8 and float embeddings agree to a cosine of {loss.cosine_mean:.4f} only: not packaged")
-    provenance = made.provenance(f"{len(windows)} simulated windows")
+    provenance = made.provenance(f"{len(windows)} simulated windows", f"{len(probe.machines)} simulated machines")
     put(out_dir, source, {("onnx", "int8"): made.network, ("onnx", "fp32"): source.network}, provenance)
     _say(f"{out_dir}: int8 {len(made.network)} bytes, {made.count.integer} of {made.count.all} layers in integers")
 

@@ -118,13 +118,14 @@ class Int8:
     qat_steps: int = 0
     considered: tuple[Candidate, ...] = field(default=(), repr=False)
 
-    def provenance(self, calibrated_on: str) -> dict[str, Any]:
-        """For the package."""
+    def provenance(self, calibrated_on: str, measured_on: str) -> dict[str, Any]:
+        """For the package; what it was calibrated and measured on, in words."""
         loss = self.result.loss.to_dict()
         return {
             "int8": {
                 "scheme": str(self.scheme),
-                "calibration": calibrated_on,
+                "calibration": f"{calibrated_on}, and half as many again with bands cut away",
+                "measured_on": measured_on,
                 "qat_steps": self.qat_steps,
                 "integer_operations": [self.count.integer, self.count.all],
                 "loss": loss,

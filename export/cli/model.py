@@ -105,7 +105,7 @@ def _int8(source: Source, args: argparse.Namespace) -> dict[str, Any]:
         "holds": made.result.holds,
         **made.result.loss.to_dict(),
     }
-    put(args.out, source, {(args.format, "int8"): network}, made.provenance(calibrated_on))
+    put(args.out, source, {(args.format, "int8"): network}, made.provenance(calibrated_on, probed_on))
     if args.sensitivity:
         quantiser = Quantiser(source.network, fed_windows(source, windows, SEED))
         progress = Progress(len(quantiser.layers))

@@ -132,7 +132,7 @@ def test_a_scheme_is_chosen_and_told(source, probe, windows):
     assert made.network == made.scheme.apply(
         Quantiser(source.network, normalised(with_cut_bands(windows[:16], -100.0, 1), source.contract))
     )
-    assert made.provenance("x")["int8"]["integer_operations"] == [made.count.integer, made.count.all]
+    assert made.provenance("x", "y")["int8"]["integer_operations"] == [made.count.integer, made.count.all]
 
 
 def test_fine_tuning_comes_where_nothing_holds(source, probe, windows):
