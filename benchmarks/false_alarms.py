@@ -8,8 +8,8 @@ Its first ten minutes are enrolled with a budget of one false alarm a day, the h
 
 Simulator, seeds, budget and minutes of enrolment were fixed below before anything was measured. Every finished seed is
 a line of FILE; seeds that are there already are not run again, and several processes may share it with different seeds.
-Sound is rendered two minutes at a time, so memory does not grow with the hours. A seed of 24 hours takes about ten
-minutes of one core.
+Sound is rendered two minutes at a time, so memory does not grow with the hours. A seed of 24 hours takes about a
+quarter of an hour of one core.
 """
 
 from __future__ import annotations
