@@ -2,7 +2,7 @@ import pytest
 
 from edge_asd.errors import ConfigError, MissingInputError
 from export.recipe import Recipe
-from export.recipe_file import load_recipe
+from export.recipe_file import RECIPES, as_yaml, load_recipe
 
 
 def written(tmp_path, text):
@@ -54,3 +54,33 @@ def test_wrong_recipes_say_where_and_what(tmp_path, text, said):
 def test_a_missing_recipe_is_answered_with_the_known_names():
     with pytest.raises(MissingInputError, match="mfn-128"):
         load_recipe("mfn-129")
+
+
+@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_recipe_is_right_and_reads_back(path, tmp_path):
+    recipe = load_recipe(path.stem)
+    assert recipe.name == path.stem
+    assert load_recipe(written(tmp_path, as_yaml(recipe))) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model: {kind: mobilefacenets}", "did you mean 'mobilefacenet'"),
+        ("head: {kind: arcfaces}", "did you mean 'arcface'"),
+        ("train: {validation_share: 0.9}", "validation_share is 0.9, must be 0 to 0.5"),
+        ("augment: {room_probability: 1.5}", "room_probability is 1.5, must be 0 to 1"),
+        ("train: {steps: 0}", "steps is 0, must be above 0"),
+        ("train: {patience: -1}", "patience is -1, must be at least 0"),
+        ("train: {patience: 3}", "patience needs a validation_share"),
+        ("train: {windows_per_group: 1}", "relation_weight needs windows_per_group"),
+        ("train: {distil_weight: 0, relation_weight: 0, identity_weight: 0}", "every loss has a weight of 0"),
+        ("augment: {mixup_probability: 0.5}", "never heard the mixture"),
+        ("augment: {speed_spread: 0.9}", "speed_spread is 0.9, must be 0 to 0.5"),
+        ("quantise: {activation_bits: 4}", "activation_bits is 4, must be 8 or 16"),
+    ],
+)
+def test_values_no_training_could_use_are_refused(tmp_path, text, said):
+    with pytest.raises(ConfigError, match=said) as caught:
+        load_recipe(written(tmp_path, f"name: x\n{text}\n"))
+    assert "recipe.yaml" in str(caught.value) and "\n" not in str(caught.value)
