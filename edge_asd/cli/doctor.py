@@ -22,7 +22,14 @@ def add_parser(subparsers: Subparsers) -> None:
         "ships (its hash, and one run of it) and the disk. Under each finding stands the one command that mends it. A "
         "warning keeps only a microphone from being used: files, standard input and the demo work.\n\n"
         "The exit code is 0 when nothing needed is missing, else 69.",
-        examples=("edge-asd doctor", "edge-asd doctor --json | jq '.[] | select(.state != \"ok\")'"),
+        examples=(
+            "edge-asd doctor",
+            "edge-asd doctor --board pi4",
+            "edge-asd doctor --json | jq '.[] | select(.state != \"ok\")'",
+        ),
+    )
+    parser.add_argument(
+        "--board", metavar="NAME", help="also hold this machine against a folder of firmware_configs: pi4, pi5, ..."
     )
     parser.add_argument("--json", action="store_true", help="a JSON array of findings")
 
@@ -32,6 +39,10 @@ def run(args: argparse.Namespace) -> int:
     from edge_asd.cli.checks import examine
 
     findings = examine()
+    if args.board:
+        from edge_asd.cli.boards import examine_board, load_board
+
+        findings += examine_board(load_board(args.board))
     if args.json:
         print(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
