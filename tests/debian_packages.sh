@@ -1,10 +1,12 @@
 #!/bin/sh
 # Installs the Debian packages that only some tests need: PortAudio, and a compiler with the ALSA headers for the
-# fake microphone, QEMU for boards that are not there, systemd's containers for the service. Without the right to install, it says which tests will be
+# fake microphone, QEMU for boards that are not there, systemd's containers for the service,
+# an MQTT broker, minisign. Without the right to install, it says which tests will be
 # skipped and goes on.
 set -eu
 
 wanted="libportaudio2 libasound2-dev gcc libc6-dev qemu-user systemd systemd-container"
+wanted="$wanted mosquitto minisign"
 wanted="$wanted gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 command -v dpkg-query >/dev/null 2>&1 || { echo "not a Debian system: tests of microphones and of emulated boards may be skipped" >&2; exit 0; }
 missing=""

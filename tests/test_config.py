@@ -76,6 +76,9 @@ def test_every_setting_can_come_from_the_environment(name: str) -> None:
         "budget": "1/day",
         "names": "{mic0: usb}",
         "size": "64KiB",
+        "switch": "true",
+        "words": "[/bin/true, now]",
+        "secret": "/x",
     }[limits["kind"]]
     if "choices" in limits:
         value = limits["choices"][-1]

@@ -22,8 +22,11 @@ AT_IMPORT = {"edge_asd", "numpy"}
 WHERE_USED = {
     "PIL",
     "ai_edge_litert",
+    "cryptography",
     "matplotlib",
     "onnxruntime",
+    "paho",
+    "prometheus_client",
     "sounddevice",
     "soundfile",
     "soxr",

@@ -14,9 +14,9 @@ def add_parser(subparsers: Subparsers) -> None:
         subparsers,
         "config",
         summary="check a config file",
-        description="Check a config file: every key known, every value in its range. Its sections are audio, model, "
-        "detector, alarm and output. `edge-asd run --config FILE --print-config` shows what is in effect together with "
-        "flags and environment.",
+        description="Check a config file: every key known, every value in its range. Its sections are those "
+        "that `edge-asd run --print-config` shows; with a file named by --config it shows what is in effect together "
+        "with flags and environment. Secrets stand in files of their own; only those files' names are ever shown.",
         examples=("edge-asd config check fan.yaml", "edge-asd config check fan.yaml --print-config > effective.yaml"),
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)

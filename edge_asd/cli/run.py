@@ -11,7 +11,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,7 @@ def _watch(machines: list[Watched], args: argparse.Namespace, config: Config, st
     clock = RunClock()
     captures = Captures(clock=clock) if args.input is None else None
     bundles = {machine.name: str(machine.bundle) for machine in machines}
-    sinks = [*open_sinks(config), *service_sinks(bundles, os.environ, clock=clock)]
+    sinks = [*open_sinks(config), *_ways_out(config, bundles, clock), *service_sinks(bundles, os.environ, clock=clock)]
     together = Together(sinks)
 
     def built(machine: Watched) -> tuple[LiveRun, Bundle]:
@@ -130,6 +130,15 @@ def _watch(machines: list[Watched], args: argparse.Namespace, config: Config, st
         )
     failures = [end for end in ends.values() if isinstance(end, EdgeAsdError)]
     return failures[0].exit_code if failures and not stop.is_set() else 0
+
+
+def _ways_out(config: Config, machines: Iterable[str], clock: RunClock) -> list[Sink]:
+    """Those that are configured; where none is, nothing is loaded for them."""
+    if not (config.mqtt.host or config.webhook.url or config.hook.command or config.prometheus.port):
+        return []
+    from edge_asd.outputs.attach import output_sinks
+
+    return output_sinks(config, list(machines), clock=clock, environment=os.environ, warn=note)
 
 
 def _closing(captures: Captures | None) -> contextlib.AbstractContextManager[Any]:

@@ -16,9 +16,17 @@ KINDS = {
     "whole": "a whole number",
     "number": "a number",
     "names": "a map of names to device names",
+    "switch": "true or false",
+    "words": "a list of words, such as [/usr/bin/logger, -t, edge-asd]",
+    "secret": "the path of a file, or credential:NAME",
     "size": "bytes, such as 65536 or 64KiB",
     "budget": f"a false-alarm budget such as {EXAMPLES}",
 }
+
+TEXTS = ("text", "path", "secret")
+"""Kinds whose value is text as it stands."""
+CREDENTIAL = "credential:"
+"""Before the name of a credential that systemd hands to the service, in place of a path."""
 
 
 def checked(value: Any, limits: Mapping[str, Any], where: str) -> Any:
@@ -36,14 +44,19 @@ def checked(value: Any, limits: Mapping[str, Any], where: str) -> Any:
         "budget": isinstance(value, str) and _is_budget(value),
         "size": isinstance(value, (int, str)) and not isinstance(value, bool) and _bytes(value) is not None,
         "names": isinstance(value, Mapping) and all(isinstance(x, str) and x for kv in value.items() for x in kv),
+        "switch": isinstance(value, bool),
+        "words": isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(x, str) and x for x in value),
+        "secret": isinstance(value, str) and value not in ("", CREDENTIAL),
     }[kind]
     if fits and kind == "size":
         value = _bytes(value)
     if not fits or not _in_range(value, limits):
-        hint = " (quote it to make it text)" if kind in ("text", "path") and not isinstance(value, str) else ""
+        hint = " (quote it to make it text)" if kind in TEXTS and not isinstance(value, str) else ""
         raise ConfigError(f"{where} is {_shown(value)}", remedy=f"give {_allowed(limits)}{hint}")
     if kind == "number":
         return float(value)
+    if kind == "words":
+        return tuple(value)
     return dict(value) if kind == "names" else value
 
 

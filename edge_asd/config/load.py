@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_asd.config.check import checked
+from edge_asd.config.check import CREDENTIAL, TEXTS, checked
 from edge_asd.config.nearest import nearest
 from edge_asd.config.settings import ALTERNATIVES, MACHINES, SECTIONS, Config, MachineConfig, fields_of
 from edge_asd.errors import ConfigError, MissingInputError, StorageError, UsageError
@@ -124,7 +124,7 @@ def _from_environment(environment: Mapping[str, str], values: dict[str, Any], or
         section, key = name.split(".")
         limits = fields_of(section)[key].metadata
         text: Any = environment[variable]
-        if limits["kind"] not in ("text", "path"):
+        if limits["kind"] not in TEXTS:
             text = _parsed(text, variable)
         elif text == "":
             text = None
@@ -164,7 +164,7 @@ def _from_file(path: Path, values: dict[str, Any], origins: dict[str, str]) -> N
                     where = f"{path}:{node.start_mark.line + 1}"
                     limits = fields_of(section)[key].metadata
                     value = checked(_plain(loader, node, limits["kind"]), limits, f"{where}: {name}.{key}")
-                    if limits["kind"] == "path" and value is not None:
+                    if limits["kind"] in ("path", "secret") and value and not value.startswith(CREDENTIAL):
                         value = str(path.parent / Path(value).expanduser())
                     values[f"{name}.{key}"] = value
                     origins[f"{name}.{key}"] = where
@@ -229,7 +229,9 @@ def _plain(loader: Any, node: Any, kind: str) -> Any:
     import yaml
 
     if isinstance(node, yaml.SequenceNode):
-        return []
+        if kind != "words" or not all(isinstance(item, yaml.ScalarNode) for item in node.value):
+            return []
+        return [loader.construct_object(item) for item in node.value]
     if isinstance(node, yaml.MappingNode):
         if kind != "names":
             return {}

@@ -7,18 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from edge_asd.config.setting import setting
+from edge_asd.config.ways_out import HookConfig, MqttConfig, PrometheusConfig, QueueConfig, WebhookConfig
 from edge_asd.monitor.alarm import AlarmSettings
-
-
-def setting(default: Any, **limits: Any) -> Any:
-    """A field with what its value must keep to.
-
-    limits: `kind` ("text", "path", "whole", "number", "budget", "names" = a map of text to text), `at_least`, `above`,
-    `at_most`, `below`, `choices`, `optional` (None is a value: unset).
-    """
-    if isinstance(default, Mapping):
-        return field(default_factory=lambda: dict(default), metadata=limits)
-    return field(default=default, metadata=limits)
 
 
 @dataclass(frozen=True)
@@ -61,6 +52,8 @@ class ModelConfig:
     """What the windows kept in a bundle may take, such as 64KiB, when enrolling; unset: all windows are kept."""
     bank_method: str = setting("k-centre", kind="text", choices=("k-centre", "k-means"))
     """How those to keep are chosen: k-centre (none is far from a kept one) or k-means (the usual ones are near)."""
+    public_key: str | None = setting(None, kind="path", optional=True)
+    """Public key (`edge-asd sign --new-key` makes one): only bundles signed with its secret key are then taken."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +121,11 @@ class Config:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     alarm: AlarmConfig = field(default_factory=AlarmConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    queue: QueueConfig = field(default_factory=QueueConfig)
+    mqtt: MqttConfig = field(default_factory=MqttConfig)
+    webhook: WebhookConfig = field(default_factory=WebhookConfig)
+    prometheus: PrometheusConfig = field(default_factory=PrometheusConfig)
+    hook: HookConfig = field(default_factory=HookConfig)
     machines: Mapping[str, MachineConfig] = field(default_factory=dict)
     """Name -> machine, to watch several in one process; only in the file. Empty: the one that audio and model set."""
 
@@ -141,6 +139,11 @@ SECTIONS: dict[str, type] = {
     "detector": DetectorConfig,
     "alarm": AlarmConfig,
     "output": OutputConfig,
+    "queue": QueueConfig,
+    "mqtt": MqttConfig,
+    "webhook": WebhookConfig,
+    "prometheus": PrometheusConfig,
+    "hook": HookConfig,
 }
 
 

@@ -31,5 +31,6 @@ def _settings(loaded: LoadedConfig, owner: str, values: Any, indent: str) -> lis
 def _scalar(value: Any) -> str:
     import yaml
 
+    value = list(value) if isinstance(value, tuple) else value
     text = yaml.safe_dump(value, default_flow_style=True, width=10**9, allow_unicode=True)
     return text.removesuffix("\n").removesuffix("...").strip()
