@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from edge_asd.cli import main
 from edge_asd.errors import UnavailableError, UsageError
 from edge_asd.inference import load, load_embedder, runnable_formats, runtimes
 from edge_asd.inference.runtimes import CHOICES, RUNTIMES, usable
@@ -61,6 +63,14 @@ def test_a_network_no_installed_runtime_runs(tiny_model: Model, monkeypatch: pyt
     foreign = dataclasses.replace(tiny_model, network_format="tflite")
     with pytest.raises(UnavailableError, match=r"needs litert or tflite, not installed here; pip install 'edge-asd\[l"):
         load_embedder(foreign)
+
+
+def test_the_command_ends_with_69_and_the_pip_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: None)
+    assert main(["enroll", "normal.wav", "--out", str(tmp_path / "fan.asd"), "--runtime", "litert"]) == 69
+    assert capsys.readouterr().err == "edge-asd: ai_edge_litert is not installed; pip install 'edge-asd[litert]'\n"
 
 
 def test_an_embedder_says_what_runs_it(tiny_model: Model) -> None:
