@@ -75,7 +75,7 @@ def test_every_setting_can_come_from_the_environment(name: str) -> None:
         "number": "60",
         "budget": "1/day",
         "names": "{mic0: usb}",
-        "size": "64KiB",
+        "size": "2MB",
         "switch": "true",
         "words": "[/bin/true, now]",
         "secret": "/x",

@@ -32,6 +32,7 @@ COMMANDS = (
     "config",
     "service",
     "status",
+    "events",
 )
 """Built-in commands in the order of the help; each is the module of that name beside this one."""
 EXTRA_COMMANDS = "edge_asd.commands"

@@ -61,6 +61,7 @@ SETTINGS = {
     ),
     "alarm.confirm_s": _Option("--confirm", "S", float, "seconds above the threshold before an alarm starts"),
     "alarm.cooldown_s": _Option("--cooldown", "S", float, "seconds after an alarm in which no other starts"),
+    "store.directory": _Option("--store", "DIR", str, "keep events, scores by the minute and clips of alarms here"),
     "output.file": _Option("--log", "FILE", str, "append JSON lines to this file too"),
 }
 

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from edge_asd.detector import Detector
     from edge_asd.monitor.clock import RunClock
     from edge_asd.monitor.health import Health
-    from edge_asd.monitor.live import LiveRun
+    from edge_asd.monitor.live import LiveRun, Tap
     from edge_asd.monitor.sinks import Sink
+    from edge_asd.store.attach import StoreParts
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -77,7 +78,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--json", dest="output.format", action="store_const", const="json", help="JSON lines: --format json"
     )
-    add_settings(parser, "output.file")
+    add_settings(parser, "output.file", "store.directory")
     add_config_flags(parser)
     parser.add_argument("--demo", action="store_true", help="20 s of a simulated machine that breaks half way")
 
@@ -104,15 +105,22 @@ def _watch(machines: list[Watched], args: argparse.Namespace, config: Config, st
     from edge_asd.monitor.sinks import closed_at_end
     from edge_asd.monitor.watch import RETRY_S, Together, watch
     from edge_asd.service.attach import service_sinks
+    from edge_asd.store.attach import store_parts
 
     clock = RunClock()
     captures = Captures(clock=clock) if args.input is None else None
     bundles = {machine.name: str(machine.bundle) for machine in machines}
-    sinks = [*open_sinks(config), *_ways_out(config, bundles, clock), *service_sinks(bundles, os.environ, clock=clock)]
+    store = store_parts(**dataclasses.asdict(config.store), environment=os.environ, clock=clock, warn=note)
+    sinks = [
+        *open_sinks(config),
+        *store.sinks,
+        *_ways_out(config, bundles, clock),
+        *service_sinks(bundles, os.environ, clock=clock, disk=store.disk),
+    ]
     together = Together(sinks)
 
     def built(machine: Watched) -> tuple[LiveRun, Bundle]:
-        return _built(machine, args, config, together, captures, stop, clock)
+        return _built(machine, args, config, together, store, captures, stop, clock)
 
     def live_of(machine: Watched) -> LiveRun:
         return built(machine)[0]
@@ -150,6 +158,7 @@ def _built(
     args: argparse.Namespace,
     config: Config,
     sink: Sink,
+    store: StoreParts,
     captures: Captures | None,
     stop: threading.Event,
     clock: RunClock,
@@ -190,7 +199,8 @@ def _built(
         note(f"{source.name}: {source.note}")
     sound = bundle.enrolment.get("sound")
     health = Health(machine.name, rate_hz, SoundBaseline.from_dict(sound) if sound else None)
-    live = _live_run(machine.name, source, detector, config, [sink], args.duration, stop, clock, health)
+    taps = store.taps(machine.name, bundle.contract.features)
+    live = _live_run(machine.name, source, detector, config, [sink], args.duration, stop, clock, health, taps)
     return live, bundle
 
 
@@ -244,13 +254,25 @@ def _live_run(
     stop: threading.Event,
     clock: RunClock,
     health: Health | None = None,
+    taps: Sequence[Tap] = (),
 ) -> LiveRun:
     from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
     from edge_asd.monitor.live import LiveRun
 
     settings = AlarmSettings(**dataclasses.asdict(config.alarm))
     alarm = AlarmTracker(settings, rate_hz=source.rate_hz, id_mark=lambda: clock.mark)
-    return LiveRun(machine, source, detector, alarm, sinks, health=health, duration_s=duration, stop=stop, clock=clock)
+    return LiveRun(
+        machine,
+        source,
+        detector,
+        alarm,
+        sinks,
+        taps=taps,
+        health=health,
+        duration_s=duration,
+        stop=stop,
+        clock=clock,
+    )
 
 
 def open_sinks(config: Config) -> list[Sink]:

@@ -20,8 +20,8 @@ def add_parser(subparsers: Subparsers) -> None:
         summary="how the running service fares",
         description="Last score, level, alarm, uptime, faults and disk of the edge-asd service on this device, read "
         "from the file it keeps in its runtime directory.\n\n"
-        "The exit code is 0 when every machine is being listened to, else 69: no service, a hung one, or a machine "
-        "without sound.",
+        "The exit code is 0 when every machine is being listened to, else 69: no service, a hung one, a machine "
+        "without sound, or a store that cannot be written.",
         examples=("edge-asd status", "edge-asd status --json | jq '.machines[].score'"),
     )
     parser.add_argument("--json", action="store_true", help="the whole status as JSON, with a list of faults")

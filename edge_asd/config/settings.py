@@ -99,6 +99,29 @@ class OutputConfig:
 
 
 @dataclass(frozen=True)
+class StoreConfig:
+    """What is kept of what happened: events, scores by the minute, clips."""
+
+    enabled: bool | None = setting(None, kind="switch", optional=True)
+    """Whether anything is kept; unset: by a service, and by hand where `directory` is set."""
+    directory: str | None = setting(None, kind="path", optional=True)
+    """Where; unset: the service's state directory, by hand ~/.local/state/edge-asd ($XDG_STATE_HOME). A relative path
+    counts from the config file."""
+    quota: int = setting(500_000_000, kind="size", at_least=1_000_000)
+    """Bytes that all of it may take, such as 500MB; then the oldest clips that are not pinned go, then old scores."""
+    reserve_free: int = setting(100_000_000, kind="size")
+    """Bytes of the card that stay free: with less, no clips are kept; with less than half, no scores either."""
+    clips: bool = setting(True, kind="switch")
+    """Keep the sound of alarms. With false, no audio is ever stored."""
+    pictures: bool | None = setting(None, kind="switch", optional=True)
+    """Keep spectrograms of alarms; unset: as `clips`, since speech can in part be read back from a spectrogram."""
+    pre_roll_s: float = setting(10.0, kind="number", at_least=0, at_most=120)
+    """Seconds of sound before an alarm's start in its clip."""
+    post_roll_s: float = setting(20.0, kind="number", at_least=1, at_most=600)
+    """Seconds of sound in its clip after an alarm was raised."""
+
+
+@dataclass(frozen=True)
 class MachineConfig:
     """One of several machines; what is unset here is taken from the sections `audio` and `model`."""
 
@@ -121,6 +144,7 @@ class Config:
     detector: DetectorConfig = field(default_factory=DetectorConfig)
     alarm: AlarmConfig = field(default_factory=AlarmConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    store: StoreConfig = field(default_factory=StoreConfig)
     queue: QueueConfig = field(default_factory=QueueConfig)
     mqtt: MqttConfig = field(default_factory=MqttConfig)
     webhook: WebhookConfig = field(default_factory=WebhookConfig)
@@ -139,6 +163,7 @@ SECTIONS: dict[str, type] = {
     "detector": DetectorConfig,
     "alarm": AlarmConfig,
     "output": OutputConfig,
+    "store": StoreConfig,
     "queue": QueueConfig,
     "mqtt": MqttConfig,
     "webhook": WebhookConfig,

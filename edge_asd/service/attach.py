@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge_asd.service.notify import Notifier, ServiceSink
 from edge_asd.service.status import DIRECTORY_VARIABLE, StatusSink, status_path
@@ -18,12 +18,12 @@ def service_sinks(
     environment: Mapping[str, str],
     *,
     clock: Callable[[], float],
-    disk: Callable[[], dict[str, int] | None] = lambda: None,
+    disk: Callable[[], dict[str, Any] | None] = lambda: None,
 ) -> list[Sink]:
     """What a service owes its manager and its user.
 
     machines: name -> path of its bundle. environment: usually `os.environ`. clock: UTC seconds.
-    disk: bytes free and used where events are kept.
+    disk: bytes free and used where events are kept (see `StatusSink`).
     """
     sinks: list[Sink] = []
     if environment.get(DIRECTORY_VARIABLE):

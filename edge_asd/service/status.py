@@ -38,7 +38,7 @@ class StatusSink:
 
     path: of the file. machines: name -> path of its bundle.
     clock: UTC seconds; monotonic: seconds that never jump, the same for every process of this boot.
-    disk: bytes free and used where events are kept, or None.
+    disk: bytes free and used where events are kept and what is wrong there ("fault", None for nothing), or None.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class StatusSink:
         *,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
-        disk: Callable[[], dict[str, int] | None] = lambda: None,
+        disk: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
         self._path = path
         self._monotonic = monotonic
@@ -144,8 +144,10 @@ def read_status(path: Path, *, monotonic: Callable[[], float]) -> dict[str, Any]
 
 
 def faults(status: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a running service, in words; empty when every machine is listened to."""
+    """What is wrong with a running service, in words; empty when every machine is listened to and events are kept."""
     found = []
+    if (status.get("disk") or {}).get("fault"):
+        found.append(f"store: {status['disk']['fault']}")
     for name, machine in status["machines"].items():
         if machine.get("state") != LISTENING:
             found.append(f"{name}: {machine.get('state')} ({machine.get('last_event', 'nothing heard yet')})")
@@ -173,3 +175,5 @@ def in_words(status: Mapping[str, Any]) -> Iterable[str]:
     disk = status.get("disk")
     if disk:
         yield f"disk: events take {disk['used_bytes'] / 1e6:.1f} MB, {disk['free_bytes'] / 1e6:.0f} MB are free"
+        if disk.get("fault"):
+            yield f"  {disk['fault']}"
