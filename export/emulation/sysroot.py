@@ -103,7 +103,7 @@ class Sysroot:
             raise UnavailableError(lacking)
         kind = ARCHITECTURES[architecture]
         cache = (cache_dir or default_cache()).absolute()
-        words = "\n".join([architecture, release, *packages])
+        words = "\n".join([_BUILD, architecture, release, *packages])
         root = cache / f"{architecture}-{release}-{_short_hash(words)}"
         with _built_once(root) as building:
             if building is not None:
@@ -111,7 +111,9 @@ class Sysroot:
                 with tempfile.TemporaryDirectory(dir=cache) as state:
                     build_root(building, kind, packages, release, Path(state))
                 add_host_programs(building, kind)
-                cls(building, kind, cache, writable=True).run(["/sbin/ldconfig"])
+                done = cls(building, kind, cache, writable=True).run(["/sbin/ldconfig"], cpu="max")
+                if done.returncode:
+                    raise UnavailableError(f"the emulated board does not run: {done.stderr.strip()[-200:]}")
         return cls(root, kind, cache)
 
     def site(self, requirements: Sequence[str], python: str = "3.11") -> Path:
@@ -261,6 +263,8 @@ class Sysroot:
         return library / "libcounter.so"
 
 
+_BUILD = "2"
+"""Goes up when roots are made another way, so that cached ones are left behind."""
 _NO_BINFMT = 119
 
 
