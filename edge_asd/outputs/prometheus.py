@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge_asd import __version__
 from edge_asd.errors import ConfigError, UnavailableError
-from edge_asd.monitor.records import AlarmRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
+from edge_asd.monitor.records import AlarmRecord, HealthRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
 from edge_asd.outputs.secrets import Secret
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ class Metrics:
                 self._listening.labels(machine).set(0)
         elif isinstance(record, SummaryRecord):
             self._listening.labels(machine).set(0)
-        elif (content := record.to_dict())["type"] == "health":
-            self._problem.labels(machine, content["kind"]).set(content["state"] == "start")
+        elif isinstance(record, HealthRecord):
+            self._problem.labels(machine, record.kind).set(record.state == "start")
 
     def close(self) -> None:
         """Nothing is held."""

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass, field
 
 from edge_asd.formats import digits
-from edge_asd.monitor.records import AlarmRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
+from edge_asd.monitor.records import AlarmRecord, HealthRecord, Record, ScoreRecord, SourceRecord, SummaryRecord
 from edge_asd.outputs.topics import OFF, ON, STATE_CHARACTERS
 
 AWAY = ("waiting", "lost", "failed")
@@ -59,9 +59,9 @@ class States:
                 machine.away, machine.score = record.event, None
             elif isinstance(record, SummaryRecord):
                 machine.away, machine.score = ENDED, None
-            elif (content := record.to_dict())["type"] == "health":
-                change = machine.problems.add if content["state"] == "start" else machine.problems.discard
-                change(str(content["kind"]))
+            elif isinstance(record, HealthRecord):
+                change = machine.problems.add if record.state == "start" else machine.problems.discard
+                change(record.kind)
             health = machine.away or ", ".join(sorted(machine.problems)) or OK
             self._show(name, machine, "health", health[:STATE_CHARACTERS])
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from edge_asd.monitor.records import SourceRecord, SummaryRecord
+from edge_asd.monitor.records import HealthRecord, SourceRecord, SummaryRecord
 from edge_asd.outputs.mqtt import Broker, MqttLink
 from edge_asd.outputs.outlet import Outlet
 from edge_asd.outputs.secrets import Secret
@@ -147,6 +147,9 @@ def test_states_arrive_where_the_announcement_says_and_numbers_are_numbers(bench
     until(lambda: heard.last(parts["alarm"]["state_topic"]) == parts["alarm"]["payload_on"])
     details = json.loads(heard.last(parts["alarm"]["json_attributes_topic"]))
     assert details["explanation"] == "a new tone at 1000 Hz"
+    for kind in ("hum", "clipped"):
+        link.write(HealthRecord("fan", 1.8e9, kind, "start", "so it sounds"))
+    until(lambda: heard.last(parts["health"]["state_topic"]) == "clipped, hum")
     link.write(SourceRecord("fan", 1.8e9, "mic0", "waiting", "no such device"))
     until(lambda: heard.last(parts["health"]["state_topic"]) == "waiting")
     link.write(SummaryRecord("fan"))

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from edge_asd import __version__
 from edge_asd.errors import ConfigError, UnavailableError
-from edge_asd.monitor.records import SourceRecord, SummaryRecord
+from edge_asd.monitor.records import HealthRecord, SourceRecord, SummaryRecord
 from edge_asd.outputs import prometheus
 from edge_asd.outputs.delivery import TryLater
 from edge_asd.outputs.message import Message
@@ -86,6 +86,10 @@ def test_a_fetch_shows_what_happened(registry: CollectorRegistry, server: Metric
         ("edge_asd_source_events_total", "lost", "pump"): 1,
     }
     assert {key: seen.get(key) for key in expected} == expected
+    metrics.write(HealthRecord("fan", 1.8e9, "clipped", "start", "too loud"))
+    assert figures(server.port)["edge_asd_health_problem", "clipped", "fan"] == 1
+    metrics.write(HealthRecord("fan", 1.8e9, "clipped", "end", "well again"))
+    assert figures(server.port)["edge_asd_health_problem", "clipped", "fan"] == 0
     metrics.write(alarm(state="end"))
     metrics.write(SummaryRecord("fan"))
     after = figures(server.port)
