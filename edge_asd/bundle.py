@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -177,8 +178,10 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
     write_atomically(Path(path), archive.getvalue())
 
 
-def load_bundle(path: Path) -> Bundle:
+def load_bundle(path: Path, *, check: Callable[[bytes], None] | None = None) -> Bundle:
     """Read a bundle and check every member's size and hash.
+
+    check: given the file's bytes before anything is made of them, the very ones that are loaded; raises to refuse them.
 
     Raises MissingInputError, StorageError, DataError (not a bundle, damaged, cut short, of a newer schema).
     """
@@ -192,6 +195,8 @@ def load_bundle(path: Path) -> Bundle:
         raise DataError(f"{path}: a directory, not a bundle", remedy="name the .asd file") from error
     except OSError as error:
         raise StorageError(f"{path}: cannot read: {error.strerror}") from error
+    if check is not None:
+        check(data)
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             if any(info.compress_type != zipfile.ZIP_STORED for info in file.infolist()):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_asd.cli.progress import note
 from edge_asd.config import Config
-from edge_asd.errors import UsageError
+from edge_asd.errors import ConfigError, DataError, UsageError
 
 if TYPE_CHECKING:
     from edge_asd.bundle import Bundle
@@ -33,11 +34,25 @@ def opened_bundle(config: Config, path: Path | None = None) -> Bundle:
 
     package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
     engine = engine_of(config)
-    bundle = replace(load_bundle(path or bundle_path(config)), engine=engine)
+    wanted = path or bundle_path(config)
+    bundle = replace(load_bundle(wanted, check=bundle_check(config.model.public_key, wanted)), engine=engine)
     opened = for_runtime(bundle, config.model.runtime, package, note)
     if engine.accelerator != "none" and opened.normal.uses_network and "-" not in opened.embedder.runtime:
         note(f"warning: {engine.accelerator} cannot be used here ({opened.embedder.runtime}): the CPU runs the network")
     return opened
+
+
+def bundle_check(public_key: str | None, bundle: Path) -> Callable[[bytes], None] | None:
+    """What refuses the bytes of a bundle that is not signed; None where no key is set, and every bundle is taken."""
+    if public_key is None:
+        return None
+    from edge_asd.signing import PublicKey, read_text, signed_by
+
+    try:
+        key = PublicKey.parse(read_text(Path(public_key)), public_key)
+    except DataError as error:
+        raise ConfigError(f"model.public_key: {error.message}", remedy=error.remedy) from error
+    return signed_by(key, bundle)
 
 
 def engine_of(config: Config) -> Engine:

@@ -33,7 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
         ),
     )
     parser.add_argument("clip", metavar="CLIP", help="sound file or log-mel dump (.npy)")
-    add_settings(parser, "model.bundle", "model.runtime", "audio.channel")
+    add_settings(parser, "model.bundle", "model.public_key", "model.runtime", "audio.channel")
     parser.add_argument("--config", metavar="FILE", help="YAML config file naming the bundle")
     parser.add_argument("--out", metavar="FILE.png", help="write the picture here")
     parser.add_argument("--force", action="store_true", help="replace an existing picture")

@@ -33,6 +33,7 @@ COMMANDS = (
     "service",
     "status",
     "events",
+    "sign",
 )
 """Built-in commands in the order of the help; each is the module of that name beside this one."""
 EXTRA_COMMANDS = "edge_asd.commands"

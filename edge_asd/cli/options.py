@@ -34,6 +34,9 @@ SETTINGS = {
     "model.bundle": _Option("--bundle", "FILE", str, "the machine's .asd file"),
     "model.package": _Option("--model", "DIR", str, "model package to enrol with (default: the one that ships)"),
     "model.precision": _Option("--precision", "KIND", str, "network to enrol with: int8 or fp32 (default int8)"),
+    "model.public_key": _Option(
+        "--public-key", "FILE.pub", str, "take only bundles signed with its secret key (see edge-asd sign)"
+    ),
     "model.runtime": _Option(
         "--runtime", "NAME", str, "library for the network: auto, onnxruntime, litert or tflite (default auto)"
     ),

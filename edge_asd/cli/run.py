@@ -67,7 +67,14 @@ def add_parser(subparsers: Subparsers) -> None:
         "--wait", action="store_true", help="wait for a microphone that is not there, as a service does"
     )
     add_settings(parser, "audio.channel", "audio.rate", "audio.channels", "audio.input_format")
-    add_settings(parser, "model.runtime", "detector.smoothing_s", "detector.false_alarms", "detector.percentile")
+    add_settings(
+        parser,
+        "model.public_key",
+        "model.runtime",
+        "detector.smoothing_s",
+        "detector.false_alarms",
+        "detector.percentile",
+    )
     add_settings(parser, "alarm.confirm_s", "alarm.cooldown_s")
     parser.add_argument(
         "--format",

@@ -34,7 +34,7 @@ def add_parser(subparsers: Subparsers) -> None:
         ),
     )
     parser.add_argument("paths", nargs="+", metavar="CLIP|DIR", help="sound files, log-mel dumps (.npy), directories")
-    add_settings(parser, "model.bundle", "model.runtime", "audio.channel")
+    add_settings(parser, "model.bundle", "model.public_key", "model.runtime", "audio.channel")
     parser.add_argument("--config", metavar="FILE", help="YAML config file naming the bundle")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
 

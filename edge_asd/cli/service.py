@@ -47,6 +47,9 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     install.add_argument("--alias", default="mic0", metavar="NAME", help="the microphone's own name (default mic0)")
     install.add_argument("--channel", type=int, metavar="N", help="channel to listen to, counted from 0")
+    install.add_argument(
+        "--public-key", type=Path, metavar="FILE.pub", help="take only bundles signed with its secret key"
+    )
     install.add_argument("--network", action="store_true", help="let the service use the network (MQTT, webhooks)")
     install.add_argument("--replace-config", action="store_true", help="write the config anew even if there is one")
     install.add_argument("--program", metavar="PATH", help="the edge-asd to start (default: this one)")
@@ -73,23 +76,29 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _install(args: argparse.Namespace) -> int:
-    from edge_asd.bundle import load_bundle
     from edge_asd.config import load_config
     from edge_asd.service import install as files
 
     root = _root(args)
-    load_bundle(args.bundle)  # refused here, not by a service nobody watches
+    new_config = args.replace_config or not (root / files.CONFIG).is_file()
+    kept = None if new_config else load_config(root / files.CONFIG, environment={}).config
+    trusted = None if kept is None else kept.model.public_key
+    if args.public_key:
+        trusted = str(args.public_key)
     microphone = _microphone(args.device, args.alias, look=args.root is None)
     program = args.program or str(Path(sys.argv[0]).resolve())
     bundle = files.CONFIG_DIRECTORY / args.bundle.name
-    wanted = {files.UNIT: files.unit_text(program).encode(), bundle: args.bundle.read_bytes()}
+    wanted = {files.UNIT: files.unit_text(program).encode(), **_bundle_files(args.bundle, bundle, trusted)}
+    key_name = args.public_key.name if args.public_key else None
+    if key_name is not None:
+        wanted[files.CONFIG_DIRECTORY / key_name] = args.public_key.read_bytes()
     if args.network:
         wanted[files.NETWORK] = files.network_text().encode()
     rule = files.udev_rule(microphone)
     if rule:
         wanted[files.UDEV] = rule.encode()
-    if args.replace_config or not (root / files.CONFIG).is_file():
-        wanted[files.CONFIG] = files.config_text(args.bundle.name, microphone, args.channel).encode()
+    if new_config:
+        wanted[files.CONFIG] = files.config_text(args.bundle.name, microphone, args.channel, key_name).encode()
     else:
         note(f"{root / files.CONFIG} exists and is kept; --replace-config writes it anew")
     for path in files.write_files(root, wanted):
@@ -97,6 +106,8 @@ def _install(args: argparse.Namespace) -> int:
     config = load_config(root / files.CONFIG, environment={}).config
     if config.model.bundle != str(root / bundle):
         note(f"warning: {root / files.CONFIG} names another bundle, {config.model.bundle}")
+    if key_name is not None and config.model.public_key != str(root / files.CONFIG_DIRECTORY / key_name):
+        note(f"warning: {root / files.CONFIG} does not name that key; set model.public_key: {key_name}")
     if args.root is not None:
         return 0
     if rule and shutil.which("udevadm"):
@@ -108,6 +119,27 @@ def _install(args: argparse.Namespace) -> int:
     _call("systemctl", "restart", files.NAME)
     print("edge-asd is running; see: edge-asd status")
     return 0
+
+
+def _bundle_files(source: Path, target: Path, public_key: str | None) -> dict[Path, bytes]:
+    """The bundle as it was checked, and its signature if it has one. Refused here, not by a service nobody watches."""
+    from edge_asd.bundle import load_bundle
+    from edge_asd.cli.bundles import bundle_check
+    from edge_asd.signing import signature_path
+
+    check = bundle_check(public_key, source)
+    read: list[bytes] = []
+
+    def keep(data: bytes) -> None:
+        if check is not None:
+            check(data)
+        read.append(data)
+
+    load_bundle(source, check=keep)
+    found = {target: read[0]}
+    if signature_path(source).is_file():
+        found[signature_path(target)] = signature_path(source).read_bytes()
+    return found
 
 
 def _uninstall(args: argparse.Namespace) -> int:

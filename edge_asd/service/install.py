@@ -74,7 +74,7 @@ def udev_rule(microphone: Microphone) -> str:
     )
 
 
-def config_text(bundle: str, microphone: Microphone, channel: int | None) -> str:
+def config_text(bundle: str, microphone: Microphone, channel: int | None, public_key: str | None = None) -> str:
     """The service's config: the settings that install was given, to be edited by hand afterwards."""
     import yaml
 
@@ -83,7 +83,8 @@ def config_text(bundle: str, microphone: Microphone, channel: int | None) -> str
         audio["aliases"] = {microphone.alias: microphone.stable_name}
     if channel is not None:
         audio["channel"] = channel
-    settings = {"model": {"bundle": bundle}, "audio": audio}
+    model = {"bundle": bundle, **({} if public_key is None else {"public_key": public_key})}
+    settings = {"model": model, "audio": audio}
     return (
         "# Settings of the edge-asd service. After a change: edge-asd config check THIS-FILE && systemctl restart "
         "edge-asd\n" + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)

@@ -130,11 +130,10 @@ LISTENING = "0A"
 
 def listening_sockets(pid: int) -> int:
     """Listening TCP sockets, of any address, that the process holds."""
-    links = {os.readlink(link) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
-    lines = [
-        line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{name}").read_text().split("\n")
-    ]
-    return sum(1 for words in lines if words[3] == LISTENING and f"socket:[{words[9]}]" in links)
+    links = {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink()}
+    tables = [Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    rows = [line.split() for table in tables for line in table]
+    return sum(1 for row in rows if row[3] == LISTENING and f"socket:[{row[9]}]" in links)
 
 
 @pytest.mark.parametrize(("text", "n_listening"), [("", 0), ("prometheus: {port: PORT}\n", 1)])
