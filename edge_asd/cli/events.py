@@ -60,8 +60,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """List, export or mark."""
-    from edge_asd.store.places import directory_to_read
-    from edge_asd.store.reading import Query, Reader
+    from edge_asd.store.reading import Query, Reader, directory_to_read
 
     named = loaded_config(args).config.store.directory
     directory = Path(named) if named else directory_to_read(os.environ)

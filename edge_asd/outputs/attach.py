@@ -17,6 +17,7 @@ from edge_asd.outputs.queue import DiskQueue
 from edge_asd.outputs.secrets import Secret, read_secret
 from edge_asd.outputs.tls import client_context
 from edge_asd.outputs.topics import Topics
+from edge_asd.state import state_directory
 
 if TYPE_CHECKING:
     import ssl
@@ -30,16 +31,6 @@ if TYPE_CHECKING:
 IN_MEMORY_BYTES = 2**20
 """Of a queue that the card does not take."""
 MQTT_PORT, MQTT_TLS_PORT = 1883, 8883
-
-
-def state_directory(environment: Mapping[str, str]) -> Path:
-    """Where state is kept: of the service ($STATE_DIRECTORY), else of the user. Source: XDG Base Directory 0.8."""
-    # systemd separates several directories by colons; ours is the first.
-    named = environment.get("STATE_DIRECTORY", "").split(":")[0]
-    if named:
-        return Path(named)
-    home = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME", "/")) / ".local/state")
-    return Path(home) / "edge-asd"
 
 
 def output_sinks(

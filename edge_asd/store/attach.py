@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_asd.store.places import own_directory, service_directory
+from edge_asd.state import service_directory, state_directory
 
 if TYPE_CHECKING:
     from edge_asd.contract import LogMelSpec
@@ -70,7 +70,7 @@ def store_parts(
     )
     return StoreParts(
         EventStore(
-            place or own_directory(environment),
+            place or state_directory(environment),
             limits=Limits(quota, reserve_free),
             clips=settings,
             clock=clock,

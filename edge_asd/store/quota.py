@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_asd.store.clipfiles import DIRECTORY
+from edge_asd.store.schema import FILE
+
+DATABASES = f"{Path(FILE).stem}*"
+DAMAGED = f"{Path(FILE).stem}-damaged-*"
+"""Databases that were set aside: the first to go."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +42,12 @@ class Usage:
 def usage(directory: Path) -> Usage:
     """Of the store in `directory`. Raises OSError."""
     state = os.statvfs(directory)
-    return Usage(sum(size for _, size in _files(directory)), state.f_bavail * state.f_frsize)
+    ours = [*_files(directory / DIRECTORY), *_sized(directory.glob(DATABASES))]  # others may keep things there, too
+    return Usage(sum(size for _, size in ours), state.f_bavail * state.f_frsize)
 
 
 class Room:
-    """Makes room in a store by removing its oldest clips.
+    """Makes room in a store by removing damaged databases that were set aside, then its oldest clips.
 
     pinned: gives the files (relative to `directory`) that must stay; asked only when something has to go.
     """
@@ -62,7 +68,8 @@ class Room:
             return True
         pinned = {name.rsplit(".", 1)[0] for name in self._pinned()}
         oldest: dict[str, list[tuple[Path, int]]] = {}
-        for path, size in sorted(_files(self._directory / DIRECTORY)):
+        damaged = sorted(_sized(self._directory.glob(DAMAGED)))
+        for path, size in [*damaged, *sorted(_files(self._directory / DIRECTORY))]:
             oldest.setdefault(str(path.relative_to(self._directory).with_suffix("")), []).append((path, size))
         freed, going = 0, []
         for stem, files in oldest.items():
@@ -75,14 +82,17 @@ class Room:
             return False
         for path, _ in going:
             path.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # the last file of its month, or not
+            with contextlib.suppress(OSError):  # the last clip of its month, or not
                 path.parent.rmdir()
         return True
 
 
 def _files(directory: Path) -> Iterator[tuple[Path, int]]:
     for folder, _, names in os.walk(directory):
-        for name in names:
-            path = Path(folder, name)
-            with contextlib.suppress(FileNotFoundError):  # a log that has just been taken into its database
-                yield path, path.stat().st_size
+        yield from _sized(Path(folder, name) for name in names)
+
+
+def _sized(paths: Iterable[Path]) -> Iterator[tuple[Path, int]]:
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):  # a log that has just been taken into its database
+            yield path, path.stat().st_size

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
 from edge_asd.formats import iso_utc
+from edge_asd.state import SERVICE_DIRECTORY, own_directory, service_directory
 from edge_asd.store.schema import BUSY_S, FILE, open_for_reading
 
 MARKS = ("pinned", "acknowledged")
@@ -112,6 +113,12 @@ class Reader:
 
     def _evicted(self, row: sqlite3.Row) -> bool:
         return any(row[key] and not (self.directory / row[key]).exists() for key in ("clip", "picture"))
+
+
+def directory_to_read(environment: Mapping[str, str], service: Path = SERVICE_DIRECTORY) -> Path:
+    """Where to look for events: in the service's store where there is a service, else in one's own."""
+    named = service_directory(environment)
+    return named or (service if service.exists() else own_directory(environment))
 
 
 def mark_alarm(directory: Path, name: str, mark: str, value: bool) -> tuple[str, str]:

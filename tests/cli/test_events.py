@@ -22,8 +22,9 @@ from edge_asd.formats import iso_utc
 from edge_asd.monitor.alarm import alarm_id
 from edge_asd.monitor.clock import RunClock
 from edge_asd.monitor.records import SourceRecord
-from edge_asd.store.places import directory_to_read, own_directory
+from edge_asd.state import own_directory
 from edge_asd.store.quota import Limits
+from edge_asd.store.reading import directory_to_read
 from edge_asd.store.schema import FILE
 from edge_asd.store.sink import ClipSettings, EventStore
 

@@ -144,6 +144,28 @@ def no_card_at_boot() -> dict[str, Any]:
     return {**ready, "back": until(lambda: machine().get("state") == "listening")}
 
 
+def events_read() -> dict[str, Any]:
+    done = edge_asd("events", "--json")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    missing = edge_asd("events", "--pin", "none").returncode  # root has opened the store, and must not have taken it
+    microphone("stall")
+    until(lambda: machine().get("state") in ("lost", "waiting"))
+    microphone("run")
+    until(lambda: machine().get("state") == "listening")
+    more = len(edge_asd("events", "--json").stdout.splitlines()) - len(lines)
+    owner = Path("/var/lib/edge-asd/events.db").stat().st_uid
+    disk = status().get("disk") or {}
+    return {
+        "code": done.returncode,
+        "events": sorted({line["event"] for line in lines if line["type"] == "source"}),
+        "pin": missing,
+        "more": more > 0,
+        "root": owner == 0,
+        "fault": disk.get("fault"),
+        "used": disk.get("used_bytes", 0) > 0,
+    }
+
+
 def upgraded() -> dict[str, Any]:
     before = main_pid()
     CONFIG.write_text(CONFIG.read_text() + "alarm: {confirm_s: 4}\n")
@@ -184,6 +206,7 @@ STEPS = (
     hung,
     stalled_microphone,
     no_card_at_boot,
+    events_read,
     upgraded,
     wrong_config,
     stopped,

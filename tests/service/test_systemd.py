@@ -139,6 +139,13 @@ def test_booted_without_a_card_it_is_ready_and_waits(results: dict[str, Any]) ->
     assert seen["back"]
 
 
+def test_what_happened_is_kept_and_read_beside_the_running_service(results: dict[str, Any]) -> None:
+    seen = results["events_read"]
+    assert {"lost", "opened", "waiting"} <= set(seen.pop("events")), seen
+    expected = {"code": 0, "pin": 66, "more": True, "root": False, "fault": None, "used": True}
+    assert seen == expected
+
+
 def test_installing_again_upgrades_in_place(results: dict[str, Any]) -> None:
     seen = results["upgraded"]
     assert (seen["code"], seen["ActiveState"], seen["new_process"], seen["kept"]) == (0, "active", True, True), seen

@@ -158,6 +158,16 @@ def test_room_is_not_made_where_it_would_not_help(tmp_path: Path) -> None:
     assert not clip.parent.exists()
 
 
+def test_a_damaged_database_goes_before_any_clip_and_what_others_keep_stays(tmp_path: Path) -> None:
+    clip, damaged, other = (tmp_path / n for n in ("clips/2026-01/a.flac", "events-damaged-x.db", "queue.bin"))
+    clip.parent.mkdir(parents=True)
+    for path in (clip, damaged, other):
+        path.write_bytes(bytes(1000))
+    assert usage(tmp_path).used == 2000
+    assert Room(tmp_path, Limits(2100, 1), set).make(500)
+    assert [path.exists() for path in (clip, damaged, other)] == [True, False, True]
+
+
 @pytest.fixture
 def small_card(tmp_path: Path) -> Iterator[Path]:
     """A file system of 1 MiB."""

@@ -1,11 +1,9 @@
-"""Where a store lies when nobody has said where."""
+"""Where a program keeps its state when nobody has said where."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-
-from edge_asd.store.schema import FILE
 
 STATE_VARIABLE = "STATE_DIRECTORY"
 SERVICE_DIRECTORY = Path("/var/lib/edge-asd")
@@ -20,16 +18,12 @@ def service_directory(environment: Mapping[str, str]) -> Path | None:
 
 
 def own_directory(environment: Mapping[str, str]) -> Path:
-    """Where a person's programs keep their state. Source: XDG Base Directory Specification."""
+    """Where a person's programs keep their state. Source: XDG Base Directory Specification 0.8."""
     state = environment.get("XDG_STATE_HOME", "")
     home = Path(environment.get("HOME") or "/")
     return (Path(state) if state.startswith("/") else home / ".local/state") / "edge-asd"
 
 
-def directory_to_read(environment: Mapping[str, str], service: Path = SERVICE_DIRECTORY) -> Path:
-    """Where to look for events: the service's, unless only the person asking has kept some."""
-    named = service_directory(environment)
-    if named is not None:
-        return named
-    own = own_directory(environment)
-    return own if (own / FILE).exists() and not service.exists() else service if service.exists() else own
+def state_directory(environment: Mapping[str, str]) -> Path:
+    """Of the service, else of the person."""
+    return service_directory(environment) or own_directory(environment)
