@@ -1,15 +1,12 @@
 """The `.asd` file: one machine's model, bank and calibration in one checked archive.
 
-It is a plain ZIP without compression (`unzip -l fan.asd` lists it): `manifest.json` names every other member with its
-size and SHA-256. Nothing in it is executed or unpickled.
+`unzip -l fan.asd` lists it: `manifest.json`, the network and the arrays as `.npy`; `edge_asd.bundle_archive` writes and
+checks it. Nothing in it is executed or unpickled.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
-import json
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,33 +16,24 @@ from typing import Any
 import numpy as np
 
 from edge_asd.aggregation import Aggregation
-from edge_asd.atomic import write_atomically
 from edge_asd.bank import WindowTags
 from edge_asd.budget import Budget
+from edge_asd.bundle_archive import read_archive, write_archive
 from edge_asd.calibration import Calibration, recalibrated
 from edge_asd.clips import ClipScore, score_distances
 from edge_asd.contract import ModelContract
 from edge_asd.detector import Detector, LiveScorer
 from edge_asd.enrolment_scores import EnrolmentScores
-from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
+from edge_asd.errors import DataError, UsageError
 from edge_asd.explain.rhythm import loudness_shape
 from edge_asd.inference import AUTO, Embedder, load_embedder
 from edge_asd.inference.engine import Engine
 from edge_asd.kept_frames import KeptFrames
-from edge_asd.model_package import Model, check_member, check_schema, describe_member
+from edge_asd.model_package import Model
 from edge_asd.normal import Comparison, NormalSound
 from edge_asd.scorers import Scorer, ScorerSpec, features_of, parse_scorer
 from edge_asd.spectra import SpectrumBank
 from edge_asd.windows import clip_windows
-
-FORMAT = "edge-asd bundle"
-BUNDLE_SCHEMA = 2
-"""1 had one embedding bank and one spectrum bank in place of scorers."""
-MAX_BUNDLE_BYTES = 256 * 2**20
-"""Larger is no bundle (a device node would otherwise fill the memory)."""
-_MANIFEST = "manifest.json"
-_EPOCH = (1980, 1, 1, 0, 0, 0)
-"""Same content, same bytes: members carry no time of their own."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +138,6 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         for part, arrays in _parts(bundle).items()
     }
     manifest = {
-        "format": FORMAT,
-        "schema": BUNDLE_SCHEMA,
         "contract": bundle.contract.to_dict(),
         "precision": bundle.model.precision,
         "network_format": bundle.model.network_format,
@@ -166,16 +152,8 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         },
         "enrolment": bundle.enrolment,
         "provenance": bundle.provenance,
-        "members": {name: describe_member(data) for name, data in members.items()},
     }
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as file:
-        described = json.dumps(manifest, indent=1, allow_nan=False).encode()
-        file.comment = _seal(described)
-        file.writestr(zipfile.ZipInfo(_MANIFEST, _EPOCH), described)
-        for name, data in members.items():
-            file.writestr(zipfile.ZipInfo(name, _EPOCH), data)
-    write_atomically(Path(path), archive.getvalue())
+    write_archive(path, manifest, members)
 
 
 def load_bundle(path: Path, *, check: Callable[[bytes], None] | None = None) -> Bundle:
@@ -183,35 +161,10 @@ def load_bundle(path: Path, *, check: Callable[[bytes], None] | None = None) -> 
 
     check: given the file's bytes before anything is made of them, the very ones that are loaded; raises to refuse them.
 
-    Raises MissingInputError, StorageError, DataError (not a bundle, damaged, cut short, of a newer schema).
+    Raises MissingInputError, StorageError, DataError (not a bundle, damaged, cut short, of another schema).
     """
     path = Path(path)
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BUNDLE_BYTES + 1)
-    except FileNotFoundError as error:
-        raise MissingInputError(f"{path}: no such bundle", remedy="make one with edge-asd enroll") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path}: a directory, not a bundle", remedy="name the .asd file") from error
-    except OSError as error:
-        raise StorageError(f"{path}: cannot read: {error.strerror}") from error
-    if check is not None:
-        check(data)
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
-            if any(info.compress_type != zipfile.ZIP_STORED for info in file.infolist()):
-                raise zipfile.BadZipFile("compressed members, which edge-asd never writes")
-            members = {name: file.read(name) for name in file.namelist()}
-            seal = file.comment
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path}: damaged or not a bundle ({error})", remedy="copy it again or enrol again") from error
-    manifest = _manifest(members, path)
-    if seal != _seal(members[_MANIFEST]):
-        raise DataError(f"{path}: the manifest does not match its hash", remedy="copy it again or enrol again")
-    for name, entry in manifest["members"].items():
-        if name not in members:
-            raise DataError(f"{path}: member {name} is missing", remedy="copy the bundle again")
-        check_member(f"{path}: {name}", members[name], entry)
+    manifest, members = read_archive(path, check)
     try:
         loaded = {
             name: np.load(io.BytesIO(data), allow_pickle=False)
@@ -264,25 +217,6 @@ def load_bundle(path: Path, *, check: Callable[[bytes], None] | None = None) -> 
     if found != expected or (rhythms is not None and rhythms.shape != loudness_shape(contract.window_frames)):
         raise DataError(f"{path}: the bank does not fit the model's contract", remedy="enrol again")
     return bundle
-
-
-def _manifest(members: dict[str, bytes], path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(members[_MANIFEST])
-    except (KeyError, ValueError) as error:
-        raise DataError(f"{path}: not a bundle (no readable {_MANIFEST})") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise DataError(f"{path}: not an edge-asd bundle")
-    check_schema(manifest.get("schema"), path, BUNDLE_SCHEMA, oldest=BUNDLE_SCHEMA)
-    entries = manifest.get("members")
-    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
-        raise DataError(f"{path}: the manifest lists no members")
-    return manifest
-
-
-def _seal(manifest: bytes) -> bytes:
-    """The archive's comment: the hash of the one member that no manifest entry covers."""
-    return b"manifest sha256 " + hashlib.sha256(manifest).hexdigest().encode()
 
 
 def _spec(text: Any, path: Path) -> ScorerSpec:

@@ -149,8 +149,8 @@ def test_a_member_that_is_not_the_recorded_one_is_named(saved: Path) -> None:
 @pytest.mark.parametrize(
     "change, word",
     [
-        ({"schema": 3}, r"schema 3 is newer than this edge-asd reads \(2\); upgrade edge-asd"),
-        ({"schema": 1}, r"schema 1 is older than this edge-asd reads \(2\); make it anew"),
+        ({"schema": 4}, r"schema 4 is newer than this edge-asd reads \(3\); upgrade edge-asd"),
+        ({"schema": 2}, r"schema 2 is older than this edge-asd reads \(3\); make it anew"),
         ({"schema": None}, "no schema version"),
         ({"format": "a song"}, "not an edge-asd bundle"),
         ({"members": []}, "lists no members"),
