@@ -14,6 +14,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from edge_asd.monitor.clock import RunClock
 from edge_asd.monitor.records import SourceRecord
 from edge_asd.store import schema
 from edge_asd.store.quota import Limits, usage
+from edge_asd.store.ring import ClipRing
 from edge_asd.store.sink import ClipSettings, EventStore
 
 DAY_S = 86400.0
@@ -49,6 +51,7 @@ def main() -> int:
         "machine": machine(),
         "quiet_day": quiet_day(args.directory, args.days, args.machines),
         "alarm": one_alarm(args.directory),
+        "listening": listening(args.directory),
     }
     if args.pages:
         result["pages"] = page_sizes(args.directory, args.days)
@@ -72,17 +75,17 @@ def quiet_day(directory: Path, days: float, machines: int) -> dict[str, float]:
         windows = int(days * DAY_S / STEP_S)
         scores = rng.gamma(9.0, 2.0, windows)
         for i, value in enumerate(scores):
-            time = NOON + i * STEP_S
+            now = NOON + i * STEP_S
             for name in names:
-                store.write(score_at(time, float(value), name))
+                store.write(score_at(now, float(value), name))
             if i % int(3600 / STEP_S) == 0:
-                store.write(SourceRecord(names[0], time, "mic0", "gap", "0.064 s of sound were lost", 0.064))
+                store.write(SourceRecord(names[0], now, "mic0", "gap", "0.064 s of sound were lost", 0.064))
             if i % 60 == 0 and not store.keep_up():
                 raise SystemExit("the store does not keep up")
         store.close()
         os.sync()
         written = written_bytes() - before
-        size = usage(Path(folder)).used
+        size = usage(Path(folder) / "store").used
     return {
         "days": days,
         "machines": machines,
@@ -116,6 +119,25 @@ def one_alarm(directory: Path) -> dict[str, float]:
             store.close()
             costs[name] = round((written_bytes() - before) / ALARMS)
     return {"alarms": ALARMS, **{f"{name}_written_bytes": cost for name, cost in costs.items()}}
+
+
+def listening(directory: Path) -> dict[str, float]:
+    """What the store takes of the listening thread: its CPU time (not the writing thread's) in a second of sound."""
+    noise = (0.05 * np.random.default_rng(0).standard_normal(BLOCK)).astype(np.float32)
+    with tempfile.TemporaryDirectory(dir=directory) as folder:
+        store = _store(Path(folder) / "store")
+        (tap,) = store.taps("fan", LogMelSpec())
+        store.settle()
+        blocks = 600 * RATE_HZ // BLOCK
+        began = time.thread_time()
+        for i in range(blocks):
+            tap.hear(AudioBlock(noise, i * BLOCK, NOON))
+            if i % round(STEP_S * RATE_HZ / BLOCK) == 0:
+                store.write(score_at(NOON + i * BLOCK / RATE_HZ))
+        spent_s = time.thread_time() - began
+        store.close()
+        ring = ClipRing(RATE_HZ, before_s=ClipSettings.before_s, after_s=ClipSettings.after_s)
+    return {"cpu_us_a_second_of_sound": round(1e6 * spent_s / 600, 1), "ring_bytes": ring.memory_bytes}
 
 
 def page_sizes(directory: Path, days: float) -> list[dict[str, float]]:

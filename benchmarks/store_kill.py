@@ -34,7 +34,7 @@ from edge_asd.store.schema import FILE
 from edge_asd.store.sink import ClipSettings, EventStore
 
 LIMITS = Limits(quota_bytes=20_000_000, reserve_bytes=1)
-SOONEST_S, LATEST_S = 0.0, 0.06
+SOONEST_S, LATEST_S = 0.0, 0.1
 """When a writer is killed, after it began to write."""
 
 

@@ -68,14 +68,21 @@ class ClipRing:
         written, position = self._stretches[-1]
         return position + self._written - written
 
+    @property
+    def memory_bytes(self) -> int:
+        """What the remembered sound takes."""
+        return self._samples.nbytes
+
     def hear(self, block: AudioBlock) -> None:
         """Take the next block."""
         if not self._stretches or block.position != self.position:
             # What is wanted of the time that was lost will not come: cut what ends within the gap now.
             self._cut(block.position)
             self._stretches.append((self._written, block.position))
-        scaled = np.rint(block.samples * np.float32(FULL_SCALE))
-        samples = np.clip(scaled, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        samples = block.samples * np.float32(FULL_SCALE)
+        np.rint(samples, out=samples)
+        np.minimum(samples, np.float32(FULL_SCALE - 1), out=samples)
+        np.maximum(samples, np.float32(-FULL_SCALE), out=samples)
         for first in range(0, samples.size, self._piece):  # so that a long block does not run over what is wanted
             self._put(samples[first : first + self._piece])
             self._cut(self.position)
@@ -98,7 +105,8 @@ class ClipRing:
         at = self._written % self._samples.size
         head = min(samples.size, self._samples.size - at)
         self._samples[at : at + head] = samples[:head]
-        self._samples[: samples.size - head] = samples[head:]
+        if head < samples.size:
+            self._samples[: samples.size - head] = samples[head:]
         self._written += samples.size
         oldest = self._written - self._samples.size
         while len(self._stretches) > 1 and self._stretches[1][0] <= oldest:
