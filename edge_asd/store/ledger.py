@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_asd import __version__
 from edge_asd.errors import UnavailableError
-from edge_asd.store.schema import open_for_writing
+from edge_asd.store.schema import open_for_writing, readable_rows
 
 LOCK = "store.lock"
 INTERRUPTED = "interrupted"
@@ -121,6 +121,21 @@ class Ledger:
         """Add `step_s` to every time of this run so far, and say so in every row."""
         for statement in _REDATED:
             self._connection.execute(statement, {"s": step_s, "run": self._run})
+
+    def rescue(self, damaged: Path) -> int:
+        """Take over the alarms that can still be read in a damaged database; give how many.
+
+        They belong to no run of this one: dates stay as they are, and one that is still on is closed at the next start.
+        """
+        taken = 0
+        for row in readable_rows(damaged, "alarms"):
+            names = [name for name in row if name not in ("row", "run")]
+            fields = ", ".join(f'"{name}"' for name in names)
+            values = ", ".join(f":{name}" for name in names)
+            statement = f"INSERT OR IGNORE INTO alarms (run, {fields}) VALUES (0, {values})"
+            with contextlib.suppress(sqlite3.IntegrityError, sqlite3.OperationalError):  # damage that reads as a row
+                taken += self._connection.execute(statement, row).rowcount
+        return taken
 
     def end_run(self, time: float) -> None:
         """The run ends in order."""

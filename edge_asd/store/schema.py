@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from edge_asd.errors import DataError, MissingInputError, StorageError
 
@@ -165,6 +167,21 @@ def set_aside(path: Path, stamp: str) -> Path:
             path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
     _sync_directory(path.parent)
     return aside
+
+
+def readable_rows(path: Path, table: str) -> Iterator[dict[str, Any]]:
+    """What can still be read of a table of a damaged database: from its beginning, and from its end, to the damage."""
+    for order in ("ASC", "DESC"):
+        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)
+        connection.row_factory = sqlite3.Row
+        try:
+            for row in connection.execute(f"SELECT * FROM {table} ORDER BY row {order}"):
+                yield dict(row)
+            return
+        except sqlite3.DatabaseError:
+            continue
+        finally:
+            connection.close()
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -152,9 +152,11 @@ class Writer:
             except Damaged as damage:
                 stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
                 aside = set_aside(self._directory / FILE, stamp)
-                self._say(f"damaged ({damage}); it is set aside as {aside.name} and a new one begun")
-                self._told(self._clock(), f"the database was damaged ({damage}) and set aside as {aside.name}")
                 self._ledger = self._open()
+                rescued = self._rescued(self._ledger, aside)
+                words = f"damaged ({damage}); set aside as {aside.name}, a new one is begun with {rescued} alarms of it"
+                self._say(words)
+                self._told(self._clock(), words)
             self._check = False
             remove_remains(self._directory)
             self._adopt(self._ledger)
@@ -162,6 +164,16 @@ class Writer:
 
     def _open(self) -> Ledger:
         return Ledger(self._directory, FILE, self._run, self._began, check=self._check)
+
+    def _rescued(self, ledger: Ledger, damaged: Path) -> int:
+        rescued = 0
+
+        def rescue(ledger: Ledger) -> None:
+            nonlocal rescued
+            rescued = ledger.rescue(damaged)
+
+        ledger.apply([rescue])
+        return rescued
 
     def _adopt(self, ledger: Ledger) -> None:
         """Take in clips whose files were there when the power went, but not yet their names in the database."""
