@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 IN_MEMORY_BYTES = 2**20
 """Of a queue that the card does not take."""
 MQTT_PORT, MQTT_TLS_PORT = 1883, 8883
+CLOSED_WITHIN_S = 10.0
+"""Half of what the unit gives the service to stop."""
 
 
 def output_sinks(
@@ -63,7 +67,28 @@ def output_sinks(
         for sink in making.sinks:
             sink.close()
         raise
-    return making.sinks
+    return [_Together(making.sinks)] if making.sinks else []
+
+
+class _Together:
+    """All ways out as one sink: when the run ends, they end at the same time, not one after the other."""
+
+    def __init__(self, sinks: Sequence[Sink]) -> None:
+        self._sinks = sinks
+
+    def write(self, record: Record) -> None:
+        """Take one record."""
+        for sink in self._sinks:
+            sink.write(record)
+
+    def close(self) -> None:
+        """Within some seconds, whatever the receivers do; safe to call twice."""
+        threads = [threading.Thread(target=sink.close, daemon=True) for sink in self._sinks]
+        for thread in threads:
+            thread.start()
+        end_s = time.monotonic() + CLOSED_WITHIN_S
+        for thread in threads:
+            thread.join(max(0.0, end_s - time.monotonic()))
 
 
 class _Making:
@@ -121,8 +146,8 @@ class _Making:
             backoff=self._backoff(),
             warn=self._warn,
         )
-        # States first: whoever gets an event finds them up to date.
-        self.sinks.append(link)
+        # States first: whoever gets an event finds them up to date. The outlet closes the link, after its last words.
+        self.sinks.append(_States(link))
         self._outlet("mqtt", queue, link, Chosen())
 
     def webhook(self, wanted: WebhookConfig, url: str) -> None:
@@ -191,6 +216,20 @@ class _Making:
 
     def _backoff(self) -> Backoff:
         return Backoff(random.Random(os.urandom(8)))  # unlike any other board's
+
+
+class _States:
+    """A link that somebody else closes."""
+
+    def __init__(self, link: MqttLink) -> None:
+        self._link = link
+
+    def write(self, record: Record) -> None:
+        """Take one record."""
+        self._link.write(record)
+
+    def close(self) -> None:
+        """Left to the link's outlet."""
 
 
 class _Served:

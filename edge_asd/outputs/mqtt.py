@@ -6,7 +6,9 @@ QoS 1. The broker tells others that we are gone (last will), and Home Assistant 
 
 from __future__ import annotations
 
+import contextlib
 import json
+import select
 import socket
 import ssl
 import threading
@@ -26,10 +28,8 @@ from edge_asd.outputs.topics import OFFLINE, ONLINE, Topics, discovery, topic_pa
 if TYPE_CHECKING:
     from paho.mqtt.client import Client
 
-LOOP_S = 0.2
-"""Longest a message waits for the thread to look up."""
-BUSY_LOOP_S, BUSY_FOR_S = 0.01, 0.5
-"""The same while a queue is being emptied: for so long after a message was acknowledged."""
+WAIT_S = 2.0
+"""Between two looks at the connection's age; whatever is to be sent or comes in is seen at once."""
 CONNECT_TIMEOUT_S = 10.0
 ACKNOWLEDGED_WITHIN_S = 60.0
 """A broker that is connected and acknowledges nothing for so long is left and connected to anew."""
@@ -62,6 +62,7 @@ class _Job:
     done: threading.Event
     number: int | None = None
     since_s: float = 0.0
+    sent: bool = False
     refusal: str = ""
 
 
@@ -96,7 +97,9 @@ class MqttLink:
         self._connected = False
         self._announce = False
         self._scores_due_s = 0.0
-        self._busy_until_s = 0.0
+        self._bell, self._ear = socket.socketpair()
+        self._bell.setblocking(False)
+        self._ear.setblocking(False)
         self._reason = ""
         self._failing = ""
         self._client = self._made_client()
@@ -105,23 +108,30 @@ class MqttLink:
 
     def write(self, record: Record) -> None:
         """Take one record; never waits."""
-        self._states.write(record)
+        if self._states.write(record) or time.monotonic() >= self._scores_due_s:
+            self._ring()
 
     def deliver(self, message: Message) -> None:
         """Return once the broker has acknowledged it, however long that takes. Raises TryLater."""
         machine = json.loads(message.body).get("machine")
         topic = self._topics.queue_event if machine is None else self._topics.of(machine, "event")
         job = self._job = _Job(topic, message.body, threading.Event())
-        while not job.done.wait(LOOP_S):
-            if self._closing.is_set():
-                raise TryLater("the run ends")
+        self._ring()
+        while not job.done.wait(WAIT_S) and not self._closing.is_set():
+            pass
+        if self._closing.is_set() and not job.sent:
+            raise TryLater("the run ends")
         if job.refusal:
             raise TryLater(f"the broker refuses it: {job.refusal}")
 
     def close(self) -> None:
         """Say offline and leave; safe to call twice."""
         self._closing.set()
+        self._ring()
         self._thread.join(CONNECT_TIMEOUT_S / 2)
+        if not self._thread.is_alive():
+            self._bell.close()
+            self._ear.close()
 
     def _made_client(self) -> Client:
         from paho.mqtt import client as paho
@@ -160,10 +170,12 @@ class MqttLink:
             if not self._closing.is_set():
                 self._fails(self._reason or "the connection was lost")
                 self._closing.wait(self._backoff.next_s())
+        if self._job is not None:
+            self._job.done.set()
 
     def _stay(self) -> None:
         """As long as the connection lasts."""
-        while self._client.loop(BUSY_LOOP_S if time.monotonic() < self._busy_until_s else LOOP_S) == 0:
+        while self._turn():
             if self._closing.is_set():
                 self._leave()
                 return
@@ -173,6 +185,27 @@ class MqttLink:
                     self._reason = f"nothing was acknowledged for {ACKNOWLEDGED_WITHIN_S:g} s"
                     self._client.disconnect()
                     return
+
+    def _turn(self) -> bool:
+        """Wait for the bell or the broker, and read and write what there is; whether the connection still is."""
+        connection: Any = self._client.socket()
+        if connection is None:
+            return False
+        # TLS may hold what was read already: nobody would wake us for that.
+        held = isinstance(connection, ssl.SSLSocket) and connection.pending() > 0
+        writing = [connection] if self._client.want_write() else []
+        readable, writable, _ = select.select([connection, self._ear], writing, [], 0.0 if held else WAIT_S)
+        if self._ear in readable:
+            self._ear.recv(4096)
+        result = self._client.loop_read() if held or connection in readable else 0
+        if result == 0 and writable:
+            result = self._client.loop_write()
+        return (result or self._client.loop_misc()) == 0
+
+    def _ring(self) -> None:
+        """Wake the thread. A bell that is full has been rung."""
+        with contextlib.suppress(OSError):
+            self._bell.send(b"!")
 
     def _publish_due(self) -> None:
         if self._announce:
@@ -211,7 +244,7 @@ class MqttLink:
         if self._connected:
             last = self._client.publish(self._topics.availability, OFFLINE, qos=1, retain=True)
             end_s = time.monotonic() + FAREWELL_S
-            while not last.is_published() and time.monotonic() < end_s and self._client.loop(LOOP_S) == 0:
+            while not last.is_published() and time.monotonic() < end_s and self._turn():
                 pass
         self._client.disconnect()
 
@@ -241,7 +274,7 @@ class MqttLink:
         job = self._job
         if job is not None and job.number == number:
             self._job = None
-            self._busy_until_s = time.monotonic() + BUSY_FOR_S
+            job.sent = True
             job.refusal = str(reason) if reason.is_failure else ""
             job.done.set()
 

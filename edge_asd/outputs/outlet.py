@@ -173,7 +173,7 @@ class Outlet:
 
     def _word_of(self, dropped: int, waiting: Waiting) -> Message:
         """The same for the same gap, however often it is sent."""
-        content = {"type": "dropped", "messages": dropped, "before_number": waiting.number}
+        content = {"type": "dropped", "messages": dropped, "before": waiting.message.id}
         return made_of(content, self._device)
 
     def _fails(self, reason: str) -> None:

@@ -1,7 +1,8 @@
 """A queue on the card: what was put is there after a power cut, until its receiver has it. Bounded, in order.
 
 SQLite in WAL mode: each put is synced (events are few), taking something off is not: after a power cut the last
-messages may be sent once more, which their ids make harmless. Source: sqlite.org/wal.html, sqlite.org/pragma.html.
+messages may be sent once more, which their ids make harmless. No index and no counter beside the table: each would be
+one more page of the card to be written with every message. Source: sqlite.org/wal.html, sqlite.org/pragma.html.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ CHECKPOINT_PAGES = 256
 """The log beside the database grows to 1 MiB before it is folded in: fewer writes than at every message."""
 
 _TABLES = """
-CREATE TABLE IF NOT EXISTS messages (number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, body TEXT NOT
-    NULL);
+CREATE TABLE IF NOT EXISTS messages (number INTEGER PRIMARY KEY, id TEXT NOT NULL, body TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS dropped (one INTEGER PRIMARY KEY CHECK (one = 1), messages INTEGER NOT NULL);
 INSERT OR IGNORE INTO dropped VALUES (1, 0);
 """
@@ -31,7 +31,7 @@ INSERT OR IGNORE INTO dropped VALUES (1, 0);
 
 @dataclass(frozen=True)
 class Waiting:
-    """A message in the queue. number: its place, ever growing."""
+    """A message in the queue. number: its place."""
 
     number: int
     message: Message
@@ -68,16 +68,12 @@ class DiskQueue:
     def put(self, messages: list[Message]) -> int:
         """Put messages at the end, on the card when this returns; give how many old ones had to go.
 
-        One that waits already (by its id) is not put twice. Raises StorageError; then none was put.
+        Raises StorageError; then none was put.
         """
         with self._lock, self._changing("FULL"):
-            added = added_bytes = 0
-            for message in messages:
-                found = self._connection.execute(
-                    "INSERT OR IGNORE INTO messages (id, body) VALUES (?, ?)", (message.id, message.body)
-                )
-                added += found.rowcount
-                added_bytes += found.rowcount * len(message.body)
+            rows = [(message.id, message.body) for message in messages]
+            self._connection.executemany("INSERT INTO messages (id, body) VALUES (?, ?)", rows)
+            added, added_bytes = len(rows), sum(len(body) for _, body in rows)
             dropped, dropped_bytes = self._make_room(added, added_bytes)
             if dropped:
                 self._connection.execute("UPDATE dropped SET messages = messages + ?", (dropped,))
@@ -97,7 +93,9 @@ class DiskQueue:
     def done(self, waiting: Waiting) -> None:
         """Take a message off: its receiver has it, or never will. Raises StorageError; it then stays."""
         with self._lock, self._changing("NORMAL"):
-            gone = self._connection.execute("DELETE FROM messages WHERE number = ?", (waiting.number,)).rowcount
+            # It may have been dropped meanwhile, and its number taken by another.
+            named = (waiting.number, waiting.message.id)
+            gone = self._connection.execute("DELETE FROM messages WHERE number = ? AND id = ?", named).rowcount
             self._connection.execute("COMMIT")
             self._count -= gone
             self._bytes -= gone * len(waiting.message.body)

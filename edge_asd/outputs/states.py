@@ -42,8 +42,8 @@ class States:
         """Their names."""
         return list(self._machines)
 
-    def write(self, record: Record) -> None:
-        """Take one record."""
+    def write(self, record: Record) -> bool:
+        """Take one record; whether there is something new for the broker to keep."""
         with self._lock:
             name = record.machine
             machine = self._machines.setdefault(name, _Machine())
@@ -64,6 +64,7 @@ class States:
                 change(record.kind)
             health = machine.away or ", ".join(sorted(machine.problems)) or OK
             self._show(name, machine, "health", health[:STATE_CHARACTERS])
+            return bool(self._changed)
 
     def all(self) -> dict[tuple[str, str], str]:
         """Everything that is kept by the broker: (machine, what) -> text."""

@@ -211,7 +211,7 @@ def test_the_broker_says_so_when_we_are_gone(bench: Bench, protocol: str) -> Non
     heard = bench.listener(broker, "edge-asd/pi/availability")
     link = bench.link(broker.port, protocol=protocol)
     until(lambda: heard.payloads("edge-asd/pi/availability") == ["online"])
-    link._client._sock.close()  # as a cut cable: no farewell
+    link._client.socket().shutdown(2)  # as a cut cable: no farewell
     until(lambda: heard.payloads("edge-asd/pi/availability") == ["online", "offline", "online"])
     link.close()
     until(lambda: heard.payloads("edge-asd/pi/availability")[-1] == "offline")

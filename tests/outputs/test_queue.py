@@ -42,12 +42,15 @@ def test_messages_come_back_in_order_also_from_a_new_process(tmp_path: Path) -> 
     assert queue.first() is None
 
 
-def test_one_that_waits_already_is_not_put_twice(tmp_path: Path) -> None:
-    queue = DiskQueue(tmp_path / "q.db", 10**6)
-    queue.put(messages(0, 2))
-    queue.put(messages(1, 3))
-    assert len(queue) == 3
-    assert ids(queue) == ["m0", "m1", "m2"]
+def test_one_that_was_dropped_while_it_was_sent_takes_no_other_with_it(tmp_path: Path) -> None:
+    queue = DiskQueue(tmp_path / "q.db", 150 + OVERHEAD_BYTES)
+    queue.put(messages(0, 1, "x" * 100))
+    sending = queue.first()
+    assert sending is not None
+    queue.put(messages(1, 2, "x" * 100))
+    queue.done(sending)
+    assert len(queue) == 1
+    assert ids(queue) == ["m1"]
 
 
 def test_a_full_queue_drops_the_oldest_and_counts_them_across_runs(tmp_path: Path) -> None:
