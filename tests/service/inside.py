@@ -5,11 +5,13 @@ Arguments: the edge-asd program, the folder shared with the test (bundle, fake m
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -85,8 +87,9 @@ def journal(lines: str) -> str:
     return subprocess.run(command, capture_output=True, text=True).stdout
 
 
-def install(bundle: str = "fan.asd") -> dict[str, Any]:
-    done = edge_asd("service", "install", "--bundle", str(SHARED / bundle), "--device", "mic16", "--alias", "mic0")
+def install(*more: str) -> dict[str, Any]:
+    where = ("--bundle", str(SHARED / "fan.asd"), "--device", "mic16", "--alias", "mic0")
+    done = edge_asd("service", "install", *where, *more)
     return {"code": done.returncode, "stderr": done.stderr, **shown("ActiveState", "NRestarts", "StatusText")}
 
 
@@ -186,6 +189,37 @@ def wrong_config() -> dict[str, Any]:
     return {**seen, "journal": said, "start": systemctl("start", "edge-asd")}
 
 
+def ways_out() -> dict[str, Any]:
+    """Over the network drop-in, signed with a secret that only systemd could read."""
+    got: list[dict[str, str]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            got.append({name.lower(): value for name, value in self.headers.items()})
+            self.send_response(204)
+            self.end_headers()
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    secret = Path("/etc/edge-asd/web-secret")
+    secret.write_text("hush-hush\n")
+    secret.chmod(0o600)
+    Path("/etc/systemd/system/edge-asd.service.d/web.conf").write_text(f"[Service]\nLoadCredential=web:{secret}\n")
+    url = f"http://127.0.0.1:{server.server_address[1]}/"
+    CONFIG.write_text(CONFIG.read_text() + f"webhook: {{url: '{url}', secret_file: 'credential:web'}}\n")
+    installed = install("--network")
+    arrived = until(lambda: got)
+    said = subprocess.run(["journalctl", "-a", "--no-pager"], capture_output=True, text=True).stdout
+    return {
+        "code": installed["code"],
+        "arrived": arrived,
+        "signed": all(one.get("webhook-signature", "").startswith("v1,") for one in got),
+        "queue": Path("/var/lib/edge-asd/queue/webhook.db").is_file(),
+        "told": "hush-hush" in said,
+    }
+
+
 def stopped() -> dict[str, Any]:
     code = systemctl("stop", "edge-asd")
     said = journal("8")
@@ -209,6 +243,7 @@ STEPS = (
     events_read,
     upgraded,
     wrong_config,
+    ways_out,
     stopped,
     uninstalled,
 )

@@ -158,6 +158,11 @@ def test_a_wrong_config_is_not_started_again_and_again(results: dict[str, Any]) 
     assert seen["start"] == 0
 
 
+def test_what_happens_is_sent_over_the_network_drop_in_signed_with_a_credential(results: dict[str, Any]) -> None:
+    expected = {"code": 0, "arrived": True, "signed": True, "queue": True, "told": False}
+    assert results["ways_out"] == expected
+
+
 def test_it_stops_in_order(results: dict[str, Any]) -> None:
     seen = results["stopped"]
     assert (seen["ActiveState"], seen["Result"], seen["ExecMainStatus"]) == ("inactive", "success", "0"), seen
