@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command
 from edge_asd.cli.progress import note
-from edge_asd.errors import DataError, StorageError
+from edge_asd.errors import ConfigError, DataError, MissingInputError
 
 DEFAULT_SECONDS = 4.0
 SOUND_S = 40.0
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from edge_asd.model_package import DEFAULT_PACKAGE
 
     package = args.model or DEFAULT_PACKAGE
+    config = _config_text(args.write_config) if args.write_config else ""
     chosen = candidates(package, args.runtime, args.precision)
     sound = _sound(args.input, package)
     rows = measure(package, chosen, sound, args.time, on_step=lambda words: note(f"measuring {words}"))
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(_in_words(result)))
     if args.write_config:
-        _write(args.write_config, choice)
+        _write(args.write_config, config, choice)
     return 0
 
 
@@ -109,20 +110,27 @@ def _in_words(result: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _write(path: Path, choice: dict[str, Any]) -> None:
-    from edge_asd.atomic import write_atomically
+def _config_text(path: Path) -> str:
+    """The config to change, "" for a new one; seen to before minutes of measuring, and refused where it is wrong."""
     from edge_asd.config import load_config
+
+    if not path.exists():
+        if not path.parent.is_dir():
+            raise MissingInputError(f"{path}: the directory {path.parent} does not exist", remedy="make it first")
+        return ""
+    load_config(path, environment={})
+    return path.read_text(encoding="utf-8")
+
+
+def _write(path: Path, text: str, choice: dict[str, Any]) -> None:
+    from edge_asd.atomic import write_atomically
     from edge_asd.config.edit import with_setting
 
     try:
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise StorageError(f"{path}: cannot be read: {error}") from error
-    if text:
-        load_config(path, environment={})  # a config that is wrong already is not made worse
-    text = with_setting(text, "model", "runtime", choice["backend"])
-    text = with_setting(text, "model", "precision", choice["precision"])
+        text = with_setting(text, "model", "runtime", choice["backend"])
+        text = with_setting(text, "model", "precision", choice["precision"])
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", remedy=error.remedy) from error
     write_atomically(path, text.encode())
-    load_config(path, environment={})
     note(f"{path}: model.runtime {choice['backend']}, model.precision {choice['precision']}; bundles enrolled with")
     note("another network are not changed by this: enrol again with the new settings")

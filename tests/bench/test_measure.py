@@ -84,3 +84,22 @@ def test_the_command_measures_chooses_and_writes_the_config(tmp_path: Path, caps
 def test_sound_too_short_and_a_missing_package_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--model", str(tmp_path / "none")]) == 66
     assert main(["bench", "--runtime", "caffe"]) == 2
+
+
+def test_a_config_that_is_wrong_is_refused_before_measuring(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "fan.yaml"
+    config.write_text("modell: {}\n")
+    assert main(["bench", "--write-config", str(config)]) == 78
+    assert main(["bench", "--write-config", str(tmp_path / "none" / "fan.yaml")]) == 66
+    assert "measuring" not in capsys.readouterr().err
+
+
+def test_a_config_no_line_of_which_can_be_set_is_left_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "fan.yaml"
+    config.write_text("model: {bundle: fan.asd}\n")
+    words = ["bench", "--runtime", "onnxruntime", "--precision", "int8", "--time", "100ms"]
+    assert main([*words, "--write-config", str(config)]) == 78
+    assert f"{config}: model.runtime cannot be set" in capsys.readouterr().err
+    assert config.read_text() == "model: {bundle: fan.asd}\n"
