@@ -29,6 +29,7 @@ from edge_asd.explain.rhythm import loudness_shape
 from edge_asd.inference import AUTO, Embedder, load_embedder
 from edge_asd.inference.engine import Engine
 from edge_asd.kept_frames import KeptFrames
+from edge_asd.known_windows import KnownWindows
 from edge_asd.model_package import Model
 from edge_asd.normal import Comparison, NormalSound
 from edge_asd.scorers import Scorer, ScorerSpec, features_of, parse_scorer
@@ -49,6 +50,7 @@ class Bundle:
     provenance: who made the bundle, when, with what.
     fitted_by: the runtime whose embeddings the scorers were fitted on ("onnxruntime 1.31.1"), "" where none was used.
     frames: the enrolment's log-mel frames, where they were kept.
+    known: what `edge_asd.appending` needs of the enrolled windows; None in bundles made before there was that.
     runtime, engine: what to start, see `edge_asd.inference.load_embedder`; not stored.
     """
 
@@ -61,6 +63,7 @@ class Bundle:
     provenance: dict[str, Any]
     fitted_by: str = ""
     frames: KeptFrames | None = None
+    known: KnownWindows | None = None
     runtime: str = AUTO
     engine: Engine = Engine()  # noqa: RUF009 (frozen)
 
@@ -199,6 +202,7 @@ def load_bundle(path: Path, *, check: Callable[[bytes], None] | None = None) -> 
             enrolment=manifest["enrolment"],
             provenance=manifest["provenance"],
             fitted_by=str(manifest.get("fitted_by", "")),
+            known=KnownWindows.from_arrays(arrays["known"]) if "known" in arrays else None,
         )
         if "frames" in arrays:
             bundle = replace(bundle, frames=KeptFrames.from_arrays(arrays["frames"], model.contract.features.n_mels))
@@ -239,6 +243,7 @@ def _parts(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
             "runs": bundle.enrolment_scores.runs,
         },
         **({} if bundle.frames is None else {"frames": bundle.frames.arrays()}),
+        **({} if bundle.known is None else {"known": bundle.known.arrays()}),
     }
 
 

@@ -98,10 +98,21 @@ class Calibration(Threshold):
     fusion: Fusion = field(kw_only=True)
 
     @classmethod
-    def fit(cls, distances: np.ndarray, percentile: float) -> Calibration:
-        """From normal distances [n, scorers]; see `fit_threshold`."""
+    def fit(cls, distances: np.ndarray, percentile: float, domains: np.ndarray | None = None) -> Calibration:
+        """From normal distances [n, scorers]; see `fit_threshold`.
+
+        domains: int [n], the domain of each (None: all of one). The percentile is promised in every domain that has
+        scores enough to fit: the highest of their thresholds and that of all scores together counts, so that the many
+        of one domain do not outvote the few of another.
+        """
         fusion = Fusion.fit(distances)
-        return cls(**vars(fit_threshold(fusion.score(distances), percentile)), fusion=fusion)
+        scores = fusion.score(distances)
+        fitted = [fit_threshold(scores, percentile)]
+        for domain in () if domains is None else np.unique(domains):
+            own = scores[domains == domain]
+            if MIN_SCORES_FOR_FIT <= len(own) < len(scores):
+                fitted.append(fit_threshold(own, percentile))
+        return cls(**vars(max(fitted, key=lambda threshold: threshold.threshold)), fusion=fusion)
 
     @classmethod
     def fit_live(cls, scores: EnrolmentScores, n_windows: int, target: LiveTarget, step_s: float) -> Calibration:

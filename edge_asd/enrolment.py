@@ -24,6 +24,7 @@ from edge_asd.enrolment_scores import EnrolmentScores
 from edge_asd.errors import DataError
 from edge_asd.hearing import HeardClip, hear_clip, hear_frames, hear_samples
 from edge_asd.inference import Embedder
+from edge_asd.known_windows import KnownWindows
 from edge_asd.model_package import Model
 from edge_asd.monitor.alarm import AlarmSettings
 from edge_asd.normal import NormalSound
@@ -161,7 +162,7 @@ class Enrolment:
 
     def outliers(self) -> tuple[Outlier, ...]:
         """Stretches of the sound taken so far that are unlike all the rest, in order; see `edge_asd.outliers`."""
-        windows, taken = self._windows(), self._taken
+        windows, taken = self.windows(), self._taken
         distances = windows.cross_fitted(self.scorers)
         return find_outliers(distances, taken.names(), taken.starts_s(), self.model.contract.window_s)
 
@@ -173,30 +174,45 @@ class Enrolment:
 
     def saturation(self) -> Saturation | None:
         """Whether more sound would change anything; None for too little to tell. See `edge_asd.saturation`."""
-        windows = self._windows()
+        windows = self.windows()
 
         def distances(part: np.ndarray, held: np.ndarray) -> np.ndarray:
             return windows.distances(self.scorers, part, held)
 
         return saturation(distances, windows.pieces, self._seconds)
 
-    def finish(self, provenance: dict[str, Any]) -> Bundle:
-        """Fit bank and thresholds. Raises DataError under 10 s of sound; warns under 60 s."""
+    def check_length(self) -> None:
+        """Raise DataError under 10 s of sound, if strict."""
         if self.strict and self._seconds < MIN_ENROLMENT_S - 0.05:
             raise DataError(
                 f"{self._seconds:.1f} s of normal sound, at least {MIN_ENROLMENT_S:.0f} s are needed",
                 remedy=f"enrol more; {ADVISED_ENROLMENT_S:.0f} s is the least advised, ten minutes are good",
             )
+
+    @property
+    def sound(self) -> SoundBaseline | None:
+        """Levels of the sound taken so far; None where only log-mel frames were."""
+        return SoundBaseline.fit(np.concatenate(self._levels)) if self._levels else None
+
+    @property
+    def taken(self) -> TakenPieces:
+        """The pieces of sound taken so far."""
+        return self._taken
+
+    def finish(self, provenance: dict[str, Any]) -> Bundle:
+        """Fit bank and thresholds. Raises DataError under 10 s of sound; warns under 60 s."""
+        self.check_length()
         if self._seconds < ADVISED_ENROLMENT_S - 0.05:
             self.warnings.append(
                 f"only {self._seconds:.0f} s of normal sound: the threshold is a guess under "
                 f"{ADVISED_ENROLMENT_S:.0f} s"
             )
-        windows = self._windows()
+        windows = self.windows()
         if len(set(windows.folds.tolist())) == 1:
             self.warnings.append("all sound came in one piece: the threshold rests on half of it against the other")
         retention = self._retention(windows)
         kept, keep = (retention.kept(), retention.kept) if retention else (None, None)
+        rows_kept = np.arange(len(windows.pieces)) if kept is None else kept
         normal = NormalSound.fit(
             self.scorers,
             windows.features,
@@ -210,7 +226,7 @@ class Enrolment:
         curve = self.saturation() if self.strict else None
         aggregation = Aggregation.choose(self._taken.impulsiveness_db())
         scores = EnrolmentScores(distances, windows.pieces, windows.runs, aggregation)
-        clip = Calibration.fit(scores.per_clip(), self.clip_percentile)
+        clip = Calibration.fit(scores.per_clip(), self.clip_percentile, windows.target[scores.first_windows()])
         contract = self.model.contract
         live = fit_stream(scores, contract.windows_in(self.smoothing_s), self.live, contract.step_s)
         self.warnings += [f"{use} threshold: {c.note}" for use, c in (("clip", clip), ("live", live[-1])) if c.note]
@@ -220,11 +236,13 @@ class Enrolment:
             "target_windows": int(windows.target.sum()),
             "pieces": len(self._taken.pieces),
             "level_dbfs": round(float(np.median(self._levels_dbfs)), 1) if self._levels_dbfs else None,
-            "sound": SoundBaseline.fit(np.concatenate(self._levels)).to_dict() if self._levels else None,
+            "sound": None if self.sound is None else self.sound.to_dict(),
             "saturation": None if curve is None else curve.to_dict(),
             "dropped": [outlier.to_dict() for outlier in self._dropped],
             "warnings": list(self.warnings),
         }
+        if self.bank_budget_bytes is not None:
+            summary["bank_budget"] = {"bytes": self.bank_budget_bytes, "method": self.bank_method}
         if retention:
             everything = windows.cross_fitted(self.scorers)
             summary["bank"] = {
@@ -244,9 +262,17 @@ class Enrolment:
             provenance={"edge_asd": __version__, **provenance},
             fitted_by=self.embedder.runtime if self.embedder is not None else "",
             frames=self._taken.kept_frames() if self.keep_frames else None,
+            known=KnownWindows.of(
+                self.scorers,
+                {name: rows[rows_kept] for name, rows in windows.features.items()},
+                kept=rows_kept,
+                folds=windows.folds,
+                target=windows.target,
+            ),
         )
 
-    def _windows(self) -> EnrolledWindows:
+    def windows(self) -> EnrolledWindows:
+        """All windows taken so far, side by side."""
         return self._taken.windows(self.model.contract.window_s)
 
     def _retention(self, windows: EnrolledWindows) -> Retention | None:

@@ -40,6 +40,10 @@ class EnrolmentScores:
         """Distances of each piece, its windows aggregated, [n_pieces, scorers]: what normal clips look like."""
         return np.array([self.aggregation.over(own) for own in self._split(self.pieces)])
 
+    def first_windows(self) -> np.ndarray:
+        """The first window of each piece, int [n_pieces], as `per_clip` counts them."""
+        return np.concatenate(([0], np.flatnonzero(np.diff(self.pieces)) + 1))
+
     def smoothed(self, n_windows: int) -> list[np.ndarray]:
         """Distances of `n_windows` consecutive windows, aggregated: what a normal stream looks like.
 

@@ -73,13 +73,13 @@ class NormalSound:
         rhythms: np.ndarray | None = None,
         *,
         kept: np.ndarray | None = None,
-        enrolled_s: float = 0,
+        enrolled_s: float | np.ndarray = 0,
     ) -> NormalSound:
         """From the features the specs name, and spectra [n, 2 n_mels], of the same windows.
 
         target: bool [n], windows of the target domain. rhythms: mean of their `loudness_spectra`. kept: int [m],
         windows to keep where single ones are kept (None: all). enrolled_s: when they were enrolled, seconds since
-        1970, 0 = unknown.
+        1970, 0 = unknown; one for all, or [n].
         """
         scorers = tuple(Scorer.fit(spec, features[spec.features], target, kept=kept) for spec in specs)
         domain = np.zeros(len(spectra_db)) if target is None else target

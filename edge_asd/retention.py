@@ -13,6 +13,7 @@ import numpy as np
 from edge_asd.bank.compaction import DEFAULT_METHOD, kept_rows
 from edge_asd.bank.tags import TAG_BYTES
 from edge_asd.errors import DataError
+from edge_asd.known_windows import row_arrays
 from edge_asd.scorers import Features, Scorer, ScorerSpec
 from edge_asd.scorers.scorer import SEED
 from edge_asd.scorers.space import Space
@@ -40,6 +41,7 @@ class Retention:
         budget_bytes: int,
         method: str = DEFAULT_METHOD,
     ) -> None:
+        self._specs = list(specs)
         self._growing = [spec for spec in specs if spec.measure_of.growing()]
         self._features, self._spectra_db, self._target = features, spectra_db, target
         self._method = method
@@ -68,10 +70,11 @@ class Retention:
         """What the kept windows take in a bundle; arrays that scorers share are stored once."""
         kept = self.kept()
         arrays = [SpectrumBank.fit(self._spectra_db[kept]).codes]
+        growing = [row_arrays(self._features[spec.features][kept], spec.view_of.metric) for spec in self._specs]
         for spec in self._growing:
             measure = Scorer.fit(spec, self._features[spec.features], self._target, kept=kept).measure
-            for name in measure.growing():
-                own = measure.arrays()[name]
-                if not any(own.dtype == known.dtype and np.array_equal(own, known) for known in arrays):
-                    arrays.append(own)
+            growing.append({name: measure.arrays()[name] for name in measure.growing()})
+        for own in (array for arrays in growing for array in arrays.values()):
+            if not any(own.dtype == known.dtype and np.array_equal(own, known) for known in arrays):
+                arrays.append(own)
         return TAG_BYTES * len(kept) + sum(array.nbytes for array in arrays)

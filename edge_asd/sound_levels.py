@@ -63,6 +63,13 @@ class SoundBaseline:
         figures = (np.percentile(level, FLOOR_PERCENTILE), np.median(level), level.max())
         return cls(*(round(float(x), 1) for x in (*figures, np.percentile(hum, HUM_PERCENTILE))))
 
+    def joined(self, other: SoundBaseline, share: float) -> SoundBaseline:
+        """Of this enrolment and another one; share: of the other in all seconds, for the median. What either heard is
+        known."""
+        median = round((1.0 - share) * self.median_dbfs + share * other.median_dbfs, 1)
+        low, loud = min(self.floor_dbfs, other.floor_dbfs), max(self.loudest_dbfs, other.loudest_dbfs)
+        return SoundBaseline(low, median, loud, max(self.hum_db, other.hum_db))
+
     def to_dict(self) -> dict[str, float]:
         """Plain JSON types."""
         return asdict(self)

@@ -5,24 +5,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_asd.cli.append import add_append_flags, run_append
 from edge_asd.cli.bundles import engine_of
 from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command, percentile
-from edge_asd.cli.progress import Once, Progress, confirmed, note
-from edge_asd.errors import DataError, MissingInputError, StorageError, UsageError
+from edge_asd.cli.progress import note
+from edge_asd.cli.taking import listen, mind_outliers, take_clips
+from edge_asd.errors import MissingInputError, StorageError, UsageError
 from edge_asd.formats import binary_size
 
 if TYPE_CHECKING:
-    from edge_asd.audio.microphone import SourceEvent
     from edge_asd.bundle import Bundle
     from edge_asd.calibration import LiveTarget, Threshold
     from edge_asd.config import Config
-    from edge_asd.enrolment import Enrolment
 
 DEFAULT_DURATION = "10m"
 
@@ -39,6 +38,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "The live threshold is set for a number of false alarms (--false-alarms, 1/week); minutes of sound cannot show "
         "a week, so it is extrapolated, and what to expect is said. Said is also whether more sound would change "
         "anything, and what is unlike all the rest (a slammed door, a voice): --drop-outliers leaves that out.\n\n"
+        "--append adds a minute of new normal sound (another load, season, microphone) to a bundle and keeps what it "
+        "knew; --undo takes the last --append back.\n\n"
         "Silent, clipped or broken sound is refused. The bundle is written whole or not at all.",
         examples=(
             "edge-asd enroll --device mic0 --duration 10m --out fan.asd",
@@ -46,12 +47,15 @@ def add_parser(subparsers: Subparsers) -> None:
             "edge-asd enroll night.wav --out fan.asd --false-alarms 2/month --drop-outliers",
             "edge-asd enroll a-whole-day/ --out fan.asd --bank-budget 64KiB",
             "edge-asd enroll normal/ --out fan.asd --scorer ranked:gmm",
+            "edge-asd enroll --append fan.asd --device mic0 --duration 1m",
+            "edge-asd enroll --undo fan.asd",
         ),
     )
     parser.add_argument(
         "clips", nargs="*", metavar="CLIP|DIR", help="recordings of normal sound (or log-mel .npy dumps)"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.asd", help="bundle to write")
+    parser.add_argument("--out", type=Path, metavar="FILE.asd", help="bundle to write")
+    add_append_flags(parser)
     parser.add_argument("--force", action="store_true", help="replace FILE.asd if it exists")
     add_settings(parser, "audio.device")
     parser.add_argument(
@@ -95,6 +99,14 @@ def run(args: argparse.Namespace) -> int:
     if printed_config(args, loaded):
         return 0
     from_device = vars(args)["audio.device"] is not None
+    if args.append is not None or args.undo is not None:
+        return run_append(args, loaded.config)
+    if args.domain is not None:
+        raise UsageError("--domain is said of sound that is added", remedy="give --append FILE.asd")
+    if args.out is None:
+        raise UsageError(
+            "no bundle to write was named", remedy="give --out FILE.asd, or --append FILE.asd to add to one"
+        )
     if args.clips and (from_device or args.duration is not None):
         raise UsageError("recordings and a device (or --duration) were both given", remedy="choose one of them")
     check_output(args.out, force=args.force)
@@ -124,10 +136,10 @@ def run(args: argparse.Namespace) -> int:
         enrolled_s=time.time(),
     )
     if args.clips:
-        heard = _take_clips(enrolment, args.clips, config)
+        heard = take_clips(enrolment, args.clips, config)
     else:
-        heard = _listen(enrolment, config, args.duration or duration_s(DEFAULT_DURATION), wait=args.wait)
-    _mind_outliers(enrolment, drop=args.drop_outliers)
+        heard = listen(enrolment, config, args.duration or duration_s(DEFAULT_DURATION), wait=args.wait)
+    mind_outliers(enrolment, drop=args.drop_outliers)
     bundle = enrolment.finish(heard)
     save_bundle(bundle, args.out)
     for warning in bundle.enrolment["warnings"]:
@@ -199,85 +211,3 @@ def live_target(config: Config) -> LiveTarget:
         return LiveTarget(percentile=config.detector.percentile)
     asked = config.detector.false_alarms
     return LiveTarget(DEFAULT_LIVE.budget if asked is None else Budget.parse(asked), confirm_s=config.alarm.confirm_s)
-
-
-def _mind_outliers(enrolment: Enrolment, *, drop: bool) -> None:
-    """Name what is unlike all the rest, and leave it out if that is wanted."""
-    outliers = enrolment.outliers()
-    if not outliers:
-        return
-    for outlier in outliers:
-        note(f"unlike the rest: {outlier.text}")
-    if drop or confirmed("leave that out of the normal sound?"):
-        enrolment.drop(outliers)
-        note(f"left out; {enrolment.seconds:.0f} s of sound remain")
-    else:
-        note("kept as normal sound; if it was an accident (a slammed door, a voice), enrol again with --drop-outliers")
-
-
-def _take_clips(enrolment: Enrolment, paths: list[str], config: Config) -> dict[str, str]:
-    from edge_asd.audio.files import find_clips
-
-    named = find_clips(paths)
-    clips = list({clip.resolve(): clip for clip in named}.values())
-    if len(clips) < len(named):
-        note(f"warning: {len(named) - len(clips)} clips were named twice and count once")
-    progress, say_once, refused = Progress(len(clips)), Once(), []
-    try:
-        for done, clip in enumerate(clips, 1):
-            try:
-                enrolment.add_clip(clip, config.audio.channel, on_note=say_once)
-            except DataError as error:
-                # All of them are named in one run; enrolling the rest would hide that sound is missing.
-                refused.append(error)
-            progress.at(done, f"{done} of {len(clips)} clips, {enrolment.seconds:.0f} s of sound")
-    finally:
-        progress.end()
-    if len(refused) == 1:
-        raise refused[0]
-    if refused:
-        for reason in refused:
-            note(reason)
-        raise DataError(f"{len(refused)} of {len(clips)} clips cannot be enrolled", remedy="leave them out")
-    return {"source": f"{len(clips)} clips"}
-
-
-def _listen(enrolment: Enrolment, config: Config, wanted_s: float, *, wait: bool) -> dict[str, str]:
-    from edge_asd.audio.block import level_dbfs
-    from edge_asd.cli.sources import open_microphone
-    from edge_asd.monitor.recorder import stretches
-
-    rate_hz = enrolment.model.contract.features.rate_hz
-    progress = Progress(wanted_s)
-
-    def on_event(event: SourceEvent) -> None:
-        progress.end()
-        note(f"{event.kind}: {event.detail}")
-
-    source = open_microphone(config.audio, rate_hz, wait=wait, stop=threading.Event(), on_event=on_event)
-    blocks, least_s, skipped_s, heard_s = source.blocks(), enrolment.model.contract.window_s, 0.0, 0.0
-    try:
-        # A slammed door must not cost ten minutes: a bad stretch is left out and more is listened to in its place.
-        while (missing_s := wanted_s - enrolment.seconds) >= least_s:
-            heard_any = False
-            for stretch in stretches(blocks, rate_hz, missing_s, least_s):
-                heard_any = True
-                heard = f"{level_dbfs(stretch):.0f} dBFS"
-                try:
-                    enrolment.add_samples(stretch, source.name, start_s=heard_s)
-                except DataError as error:
-                    skipped_s += stretch.size / rate_hz
-                    if skipped_s >= wanted_s:
-                        raise
-                    progress.end()
-                    note(f"{error.message}: {stretch.size / rate_hz:.0f} s left out")
-                heard_s += stretch.size / rate_hz
-                progress.at(enrolment.seconds, f"{enrolment.seconds:.0f} of {wanted_s:.0f} s heard, {heard}")
-            if not heard_any:
-                break  # the source has ended
-    finally:
-        progress.end()
-        source.close()
-    if source.note:
-        note(f"{source.name}: {source.note}")
-    return {"source": f"device {source.name}", "microphone": source.stable_name}
