@@ -21,7 +21,7 @@ HELD_AT_MOST = 1000
 """Messages in memory while the card takes none."""
 KEEP_AGAIN_S = 5.0
 """Between two attempts to write to a card that refuses."""
-LAST_WORDS_S = 2.0
+LAST_WORDS_S = 3.0
 """Given to a receiver that answers, when the run ends; what it has not by then is sent by the next run."""
 
 
@@ -79,6 +79,7 @@ class Outlet:
     def close(self) -> None:
         """Put all on the card and give the receiver a moment to take it; safe to call twice."""
         with self._came:
+            first = not self._closing.is_set()
             self._closing.set()
             self._came.notify()
         self._keeper.join(KEEP_AGAIN_S)
@@ -86,6 +87,9 @@ class Outlet:
         self._sender.join(LAST_WORDS_S)
         self._receiver.close()
         self._sender.join(LAST_WORDS_S)
+        if first and len(self.queue):
+            where = "on the card for the next run" if self.queue.is_kept else "in memory, and are lost"
+            self._warn(f"{self.name}: {_counted(len(self.queue))} {where}")
         if not self._sender.is_alive() and not self._keeper.is_alive():
             self.queue.close()
 
@@ -168,7 +172,7 @@ class Outlet:
         self._backoff.reset()
         if self._failing:
             lost = f"; {dropped} messages were dropped meanwhile" if dropped else ""
-            self._warn(f"{self.name}: works again, {len(self.queue)} messages wait{lost}")
+            self._warn(f"{self.name}: works again, {_counted(len(self.queue))}{lost}")
             self._failing = ""
 
     def _word_of(self, dropped: int, waiting: Waiting) -> Message:
@@ -179,5 +183,9 @@ class Outlet:
     def _fails(self, reason: str) -> None:
         """Say it once for each reason."""
         if reason != self._failing:
-            self._warn(f"{self.name}: {reason}; {len(self.queue)} messages wait on the card and are tried again")
+            self._warn(f"{self.name}: {reason}; {_counted(len(self.queue))} on the card, to be tried again")
         self._failing = reason
+
+
+def _counted(n: int) -> str:
+    return "1 message waits" if n == 1 else f"{n} messages wait"

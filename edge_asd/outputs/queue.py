@@ -61,6 +61,11 @@ class DiskQueue:
         return self._count
 
     @property
+    def is_kept(self) -> bool:
+        """Whether it is on the card."""
+        return self._path is not None
+
+    @property
     def dropped(self) -> int:
         """Messages dropped for want of room and not yet told to the receiver."""
         return self._dropped

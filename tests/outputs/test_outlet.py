@@ -119,11 +119,9 @@ def test_it_is_tried_again_until_it_arrives_and_each_failure_said_once(make_outl
     until(lambda: len(shelf.got) == 2)
     assert [got["id"] for got in shelf.got] == ["alarm-1", "alarm-2"]
     assert backoff.asked == [None, None, 7.0]
-    assert [line.split(";")[0] for line in said] == [
-        "out: no route",
-        "out: HTTP 503",
-        f"out: works again, {said[2].split()[3]} messages wait",
-    ]
+    assert [line.split(";")[0] for line in said[:2]] == ["out: no route", "out: HTTP 503"]
+    assert said[2].startswith("out: works again, ")
+    assert len(said) == 3
 
 
 def test_one_that_is_refused_is_dropped_with_a_note_and_the_next_is_sent(make_outlet: MakeOutlet) -> None:
