@@ -11,6 +11,9 @@ from edge_asd.hearing import HeardPiece
 from edge_asd.scorers import Features, Scorer, ScorerSpec, cross_fitted, domain_folds
 
 FOLDS = 10
+ASSUMED_WAY = 0.01
+"""How far normal sound is taken to be from a single enrolled window, as a share of the way to no features at all: it
+only has to keep scores apart, and the enrolment says that it can promise nothing."""
 Keep = Callable[[np.ndarray], np.ndarray]
 
 
@@ -62,12 +65,22 @@ class EnrolledWindows:
     def cross_fitted(self, specs: Sequence[ScorerSpec], keep: Keep | None = None) -> np.ndarray:
         """Distances of each window as of one never heard, float32 [n, scorers]: by scorers fitted without its fold.
 
-        Where all is one fold, either half of the windows is compared with the other. keep: see `cross_fitted`.
+        Where all is one fold, either half of the windows is compared with the other. A single window can be compared
+        with none: `ASSUMED_WAY` is taken. keep: see `cross_fitted`.
         """
         folds = self.folds
+        if len(folds) == 1:
+            return ASSUMED_WAY * self.distances_to_nothing(specs)
         if len(set(folds.tolist())) == 1:
             folds = np.arange(len(folds)) * 2 // len(folds)
         return cross_fitted(specs, self.features, folds, self.target, keep=keep)
+
+    def distances_to_nothing(self, specs: Sequence[ScorerSpec]) -> np.ndarray:
+        """Distances [1, scorers] of features that are all 0 from scorers fitted on all windows: a unit for each."""
+        features = {name: np.zeros_like(rows[:1]) for name, rows in self.features.items()}
+        fitted = [Scorer.fit(spec, self.features[spec.features], self.target) for spec in specs]
+        found = [scorer.measure.distance(features[scorer.spec.features]) for scorer in fitted]
+        return np.stack(found, axis=1)
 
     def distances(self, specs: Sequence[ScorerSpec], part: np.ndarray, held: np.ndarray) -> np.ndarray:
         """Distances [k, scorers] of the windows `held` [k] from scorers fitted on the windows `part` [m]."""

@@ -208,7 +208,9 @@ class Enrolment:
                 f"{ADVISED_ENROLMENT_S:.0f} s"
             )
         windows = self.windows()
-        if len(set(windows.folds.tolist())) == 1:
+        if len(windows.pieces) == 1:
+            self._refuse("all sound fills one window, which can be compared with nothing: no threshold can be told")
+        elif len(set(windows.folds.tolist())) == 1:
             self.warnings.append("all sound came in one piece: the threshold rests on half of it against the other")
         retention = self._retention(windows)
         kept, keep = (retention.kept(), retention.kept) if retention else (None, None)

@@ -22,7 +22,7 @@ def shown(score: float, threshold: float) -> float:
     score, threshold = max(0.0, float(score)), max(LEAST_THRESHOLD, float(threshold))
     if math.isinf(score):
         return SHOWN_TOP
-    return SHOWN_TOP * score / (score + threshold)
+    return SHOWN_TOP * (score / (score + threshold))  # the share first: it cannot round above 1
 
 
 def raw(value: float, threshold: float) -> float:

@@ -11,7 +11,8 @@ from edge_asd.calibration import Calibration
 from edge_asd.enrolment import Enrolment
 from edge_asd.errors import DataError
 from edge_asd.frontend import log_mel
-from edge_asd.scorers import cross_fitted, features_of
+from edge_asd.scorers import cross_fitted, features_of, parse_scorers
+from edge_asd.scorers.registry import MEASURES
 from edge_asd.windows import clip_windows
 
 
@@ -240,3 +241,16 @@ def test_measuring_on_found_data_takes_little_sound_with_a_warning(tiny_model, t
     enrolment = Enrolment(tiny_model, tiny_embedder, strict=False)
     enrolment.add_samples(steady_sound(6.0), "short.wav")
     assert any("only 6 s of normal sound" in warning for warning in enrolment.finish({}).enrolment["warnings"])
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+def test_a_single_window_still_ranks_what_it_is_held_against(tiny_model, tiny_embedder, steady_sound, measure) -> None:
+    specs = parse_scorers(f"embedding:{measure}+ranked:{measure}")
+    lenient = Enrolment(tiny_model, tiny_embedder, specs, strict=False)
+    lenient.add_samples(steady_sound(0.3), "a breath.wav")
+    bundle = lenient.finish({})
+    assert any("one window" in warning for warning in bundle.enrolment["warnings"])
+    features = tiny_model.contract.features
+    normal = bundle.score_clip(log_mel(steady_sound(4.0, seed=3), features))
+    noise = np.random.default_rng(1).normal(0.0, 0.3, 4 * features.rate_hz).astype(np.float32)
+    assert normal.score < bundle.score_clip(log_mel(noise, features)).score

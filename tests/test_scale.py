@@ -42,3 +42,8 @@ def test_less_than_nothing_and_infinity_stay_on_the_scale() -> None:
     assert shown(-1e-9, 2.0) == 0.0
     assert shown(math.inf, 2.0) == 100.0
     assert raw(100.0, 2.0) == math.inf
+
+
+@given(st.floats(1.0, 1e300), thresholds)
+def test_however_far_it_stays_on_the_scale(score: float, threshold: float) -> None:
+    assert 0.0 < shown(score, threshold) <= 100.0

@@ -160,6 +160,13 @@ class EmbeddingBank:
             checked(embeddings, "compared embeddings")
         return distance, index
 
+    def k_nearest(self, embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `nearest`, to the k nearest vectors (or all), the nearest first: [q, k]."""
+        distance, index = self._search.k_nearest(embeddings, k)
+        if np.isnan(distance).any():
+            checked(embeddings, "compared embeddings")
+        return distance, index
+
     @cached_property
     def _search(self) -> Search:
         return search_of(self.vectors)

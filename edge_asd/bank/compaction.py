@@ -12,7 +12,7 @@ METHODS = ("k-centre", "k-means")
 DEFAULT_METHOD = "k-centre"
 """As good as k-means within the error of benchmarks/bank.py, four times as fast, and no window is left far away."""
 _ROUNDS = 12
-"""Of K-means; later ones hardly move the centres."""
+"""Of K-means here; later ones hardly move the centres."""
 _BLOCK = 8192
 
 
@@ -56,11 +56,27 @@ def k_centre(points: np.ndarray, k: int, seed: int) -> np.ndarray:
 def k_means(points: np.ndarray, k: int, seed: int) -> np.ndarray:
     """Indices int [k] of the rows of points [n, d] that lie nearest to the centres of K-means, each another row.
 
-    Starts at k rows drawn by the seed; a centre nobody belongs to moves to the row that is furthest from its own.
+    Starts at k rows drawn by the seed.
     """
-    centres = points[np.sort(np.random.default_rng(seed).choice(len(points), k, replace=False))]
+    drawn = np.sort(np.random.default_rng(seed).choice(len(points), k, replace=False))
+    _, owner, distance = lloyd(points, points[drawn], _ROUNDS)
+    by_distance = np.lexsort((distance, owner))
+    _, first = np.unique(owner[by_distance], return_index=True)
+    chosen = by_distance[first]
+    # Twins leave centres without a row of their own: the rows worst covered take their places.
+    left = np.setdiff1d(np.argsort(-distance, kind="stable"), chosen, assume_unique=True)
+    return np.concatenate((chosen, left[: k - len(chosen)]))
+
+
+def lloyd(points: np.ndarray, centres: np.ndarray, max_rounds: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lloyd's rounds from centres [k, d] among points [n, d], k <= n, until nothing moves or for max_rounds.
+
+    A centre nobody belongs to moves to the point that is furthest from its own.
+    Gives the centres, the nearest centre of each point int [n] and the squared distance to it [n].
+    """
+    k = len(centres)
     owner, distance = _assigned(points, centres)
-    for _ in range(_ROUNDS):
+    for _ in range(max_rounds):
         order = np.argsort(owner, kind="stable")
         filled, starts, members = np.unique(owner[order], return_index=True, return_counts=True)
         centres = np.empty_like(centres)
@@ -71,12 +87,7 @@ def k_means(points: np.ndarray, k: int, seed: int) -> np.ndarray:
         owner, distance = _assigned(points, centres)
         if np.array_equal(owner, before):
             break
-    by_distance = np.lexsort((distance, owner))
-    filled, first = np.unique(owner[by_distance], return_index=True)
-    chosen = by_distance[first]
-    # Twins leave centres without a row of their own: the rows worst covered take their places.
-    left = np.setdiff1d(np.argsort(-distance, kind="stable"), chosen, assume_unique=True)
-    return np.concatenate((chosen, left[: k - len(chosen)]))
+    return centres, owner, distance
 
 
 def _assigned(points: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

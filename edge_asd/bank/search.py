@@ -40,6 +40,9 @@ class Search(Protocol):
         The distance of an embedding with NaN or infinity in it is NaN.
         """
 
+    def k_nearest(self, embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `nearest`, to the k nearest vectors (or all), the nearest first: [q, k]."""
+
 
 def search_of(vectors: np.ndarray) -> Search:
     """The faster search for int8 vectors [n, d]; the float one where there is no onnxruntime."""
@@ -72,6 +75,11 @@ class FloatSearch:
             distance[rows] = np.float32(1.0) - similarity.max(axis=1)
         return distance, index
 
+    def k_nearest(self, embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `Search`."""
+        with np.errstate(invalid="ignore"):
+            return k_smallest(np.float32(1.0) - unit_vectors(embeddings) @ self._unit.T, k)
+
 
 class BlockSearch:
     """The float search of a large bank, made float one block after the other: slow, but keeps nothing.
@@ -91,6 +99,16 @@ class BlockSearch:
             closer = found < distance
             distance[closer] = found[closer]
             index[closer] = where[closer] + start
+        return distance, index
+
+    def k_nearest(self, embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `Search`."""
+        distance, index = np.empty((len(embeddings), 0), np.float32), np.empty((len(embeddings), 0), np.intp)
+        for start in range(0, len(self._vectors), _BANK_ROWS):
+            block = directions(self._vectors[start : start + _BANK_ROWS])
+            found, where = FloatSearch(block).k_nearest(embeddings, k)
+            distance, order = k_smallest(np.concatenate((distance, found), axis=1), k)
+            index = np.take_along_axis(np.concatenate((index, where + start), axis=1), order, axis=1)
         return distance, index
 
 
@@ -143,6 +161,10 @@ class Int8Search:
             distance[row], index[row] = self._nearest(embedding)
         return distance, index
 
+    def k_nearest(self, embeddings: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """See `Search`; in float32, block by block: no bound tells which vectors could be among several nearest."""
+        return BlockSearch(self._vectors).k_nearest(embeddings, k)
+
     def similarities(self) -> np.ndarray:
         """The products with the last query, float32 [n], before anything is compared again; for measuring."""
         self._session.run_with_iobinding(self._binding)
@@ -167,6 +189,15 @@ class Int8Search:
         exact = (self._vectors[could_be] @ query) * self._inverse[could_be]
         best = int(exact.argmax())
         return 1.0 - float(exact[best]) / length, int(could_be[best])
+
+
+def k_smallest(values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The k smallest (or all) of each row of [q, n], the smallest first, and where they are: [q, k]."""
+    k = min(k, values.shape[1])
+    some = np.argpartition(values, k - 1, axis=1)[:, :k]
+    order = np.argsort(np.take_along_axis(values, some, axis=1), axis=1, kind="stable")
+    index = np.take_along_axis(some, order, axis=1)
+    return np.take_along_axis(values, index, axis=1), index
 
 
 def _give_back(session: Any) -> None:

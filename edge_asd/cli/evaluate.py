@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_asd.cli.evaluate_table import HEAD, case_row, summary
 from edge_asd.cli.options import SETTINGS, add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, new_command, percentile
 from edge_asd.cli.progress import Once, Progress, note
@@ -142,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
         json.dump(made, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
         print()
     else:
-        _print_summary(made)
+        print(summary(made))
     watcher.finish(made)
     all_measured = all(result.threshold is not None for result in results)
     return 0 if all_measured and not watcher.failed else NOT_ALL_USED
@@ -177,7 +178,7 @@ class _Watcher:
         if not self._json:
             if self._printed == 0:
                 print(HEAD)
-            print(_row(result), flush=True)
+            print(case_row(result), flush=True)
         self._printed += 1
 
     def end(self) -> None:
@@ -283,45 +284,6 @@ def _settings(args: argparse.Namespace, plan: Plan, config: Config) -> dict[str,
         "step_s": listener.model.contract.step_s,
         "bank_budget": blank.bank_budget_bytes,
     }
-
-
-HEAD = (
-    f"{'case':32} {'AUC':>7} {'95 %':>13} {'pAUC':>7} {'far':>7} {'alarms/day':>10} {'found':>6} {'after s':>7}"
-    "  enrol normal anomaly failed"
-)
-
-
-def _row(result: CaseResult) -> str:
-    figures = result.figures
-    interval = "-" if figures.auc_ci is None else f"{figures.auc_ci[0]:.3f}-{figures.auc_ci[1]:.3f}"
-    return (
-        f"{result.case.name:32} {_figure(figures.auc)} {interval:>13} {_figure(figures.pauc)} {_figure(figures.far)} "
-        f"{_figure(figures.false_alarms_per_day, 10, 1)} {_figure(figures.found, 6, 2)} "
-        f"{_figure(figures.time_to_detection_s, 7, 1)}  "
-        f"{result.n_enrol:5} {result.n_normal:6} {result.n_anomaly:7} {result.n_failed:6}"
-    )
-
-
-def _print_summary(made: dict[str, Any]) -> None:
-    mean = made["mean"]
-    print(f"{'mean':32} {_figure(mean['auc'])} {'':13} {_figure(mean['pauc'])} {_figure(mean['far'])}")
-    for dataset in made["datasets"]:
-        interval = dataset["official_ci"]
-        words = "" if interval is None else f" (95 %: {interval[0]:.4f}-{interval[1]:.4f})"
-        print(f"\n{dataset['name']}, {dataset['path']}: official score {_figure(dataset['official']).strip()}{words}")
-        print(f"{'machine':24} {'domain':8} {'AUC':>7} {'pAUC':>7} {'far':>7} {'official':>8}")
-        for machine, own in dataset["machines"].items():
-            print(f"{machine:24} {'':8} {_three(own)} {_figure(own['official'], 8)}")
-            for domain, figures in own["domains"].items():
-                print(f"{'':24} {domain:8} {_three(figures)}")
-
-
-def _three(figures: dict[str, float | None]) -> str:
-    return " ".join(_figure(figures[key]) for key in ("auc", "pauc", "far"))
-
-
-def _figure(value: float | None, width: int = 7, digits: int = 4) -> str:
-    return f"{'-':>{width}}" if value is None else f"{value:{width}.{digits}f}"
 
 
 def _jobs(text: str) -> int:

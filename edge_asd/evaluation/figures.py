@@ -10,7 +10,7 @@ import numpy as np
 
 from edge_asd.evaluation.bootstrap import interval, redraws
 from edge_asd.evaluation.cases import CaseClip
-from edge_asd.evaluation.metrics import partial_auc, roc_auc
+from edge_asd.evaluation.metrics import areas
 from edge_asd.evaluation.official import combine, components, domain_clips
 from edge_asd.gamma import gamma_quantile
 
@@ -120,11 +120,13 @@ def figures_of(
     drawn_components: list[list[float | None]] = []
     if len(scores):
         for index in redraws(tested.groups, anomalous, seed):
-            for name, value in _basic(scores[index], anomalous[index], threshold).items():
+            basic = _basic(scores[index], anomalous[index], threshold)
+            for name, value in basic.items():
                 if value is not None:
                     drawn[name].append(value)
             if year is not None:
-                parts = components(year, scores[index], anomalous[index], tested.domains[index])
+                overall = basic["auc"], basic["pauc"]
+                parts = components(year, scores[index], anomalous[index], tested.domains[index], overall)
                 drawn_components.append(list(parts.values()))
     basic = _basic(scores, anomalous, threshold)
     per_day, per_day_interval, hours = _alarm_rate(tested)
@@ -156,13 +158,8 @@ def official_interval(year: int, drawn_by_case: Sequence[Sequence[Sequence[float
 
 
 def _basic(scores: np.ndarray, anomalous: np.ndarray, threshold: float) -> dict[str, float | None]:
-    normal, anomalies = scores[~anomalous], scores[anomalous]
-    both = bool(len(normal) and len(anomalies))
-    return {
-        "auc": roc_auc(normal, anomalies) if both else None,
-        "pauc": partial_auc(normal, anomalies) if both else None,
-        "far": float(np.mean(normal > threshold)) if len(normal) else None,
-    }
+    (auc, pauc), normal = areas(scores, anomalous), scores[~anomalous]
+    return {"auc": auc, "pauc": pauc, "far": float(np.mean(normal > threshold)) if len(normal) else None}
 
 
 def _by_domain(tested: Outcome, threshold: float, year: int | None) -> dict[str, DomainFigures]:

@@ -18,13 +18,24 @@ def roc_auc(normal: np.ndarray, anomalous: np.ndarray) -> float:
     return float(np.mean(below + not_above) / 2.0 / len(normal))
 
 
+def areas(scores: np.ndarray, anomalous: np.ndarray) -> tuple[float | None, float | None]:
+    """AUC and partial AUC of finite scores [n] with labels bool [n], by one ROC curve; None where a kind is missing."""
+    if not anomalous.any() or anomalous.all():
+        return None, None
+    fpr, tpr = roc_curve(scores[~anomalous], scores[anomalous])
+    return float(np.sum(np.diff(fpr) * (tpr[1:] + tpr[:-1]) / 2.0)), _partial(fpr, tpr, PAUC_MAX_FPR)
+
+
 def partial_auc(normal: np.ndarray, anomalous: np.ndarray, max_fpr: float = PAUC_MAX_FPR) -> float:
     """Area under the ROC up to `max_fpr`, standardised so that chance is 0.5 and perfection 1.
 
     McClish, "Analyzing a portion of the ROC curve" (1989); the same number as the official DCASE evaluators' and
     scikit-learn's `roc_auc_score(max_fpr=...)`.
     """
-    fpr, tpr = roc_curve(normal, anomalous)
+    return _partial(*roc_curve(normal, anomalous), max_fpr)
+
+
+def _partial(fpr: np.ndarray, tpr: np.ndarray, max_fpr: float) -> float:
     stop = int(np.searchsorted(fpr, max_fpr, side="right"))
     edge = np.interp(max_fpr, fpr[stop - 1 : stop + 1], tpr[stop - 1 : stop + 1])
     x, y = np.append(fpr[:stop], max_fpr), np.append(tpr[:stop], edge)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edge_asd.evaluation.metrics import partial_auc, roc_auc
+from edge_asd.evaluation.metrics import areas, partial_auc, roc_auc
 
 YEARS = (2020, 2021, 2022, 2023, 2024, 2025, 2026)
 MIMII = 2019
@@ -36,13 +36,20 @@ def domain_clips(year: int | None, domain: str, anomalous: np.ndarray, domains: 
     return own if year == 2021 else own | anomalous
 
 
-def components(year: int, scores: np.ndarray, anomalous: np.ndarray, domains: np.ndarray) -> dict[str, float | None]:
+def components(
+    year: int,
+    scores: np.ndarray,
+    anomalous: np.ndarray,
+    domains: np.ndarray,
+    overall: tuple[float | None, float | None] | None = None,
+) -> dict[str, float | None]:
     """The figures of one machine and section that enter the score, None where its clips cannot give one.
 
-    scores float64 [n], anomalous bool [n], domains str [n].
+    scores float64 [n], anomalous bool [n], domains str [n]. overall: `metrics.areas` of them, where it is at hand.
     """
+    auc, pauc = areas(scores, anomalous) if overall is None else overall
     if year in (MIMII, 2020):
-        return {"auc": _figure(roc_auc, scores, anomalous), "pauc": _figure(partial_auc, scores, anomalous)}
+        return {"auc": auc, "pauc": pauc}
     parts: dict[str, float | None] = {}
     for domain in DOMAINS:
         chosen = domain_clips(year, domain, anomalous, domains)
@@ -50,7 +57,7 @@ def components(year: int, scores: np.ndarray, anomalous: np.ndarray, domains: np
         if year == 2021:
             parts[f"pauc_{domain}"] = _figure(partial_auc, scores[chosen], anomalous[chosen])
     if year != 2021:
-        parts["pauc"] = _figure(partial_auc, scores, anomalous)
+        parts["pauc"] = pauc
     return parts
 
 

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from edge_asd.bank import unit_vectors
+from edge_asd.bank.compaction import lloyd
 from edge_asd.scorers.measure import Measure, target_rows
 from edge_asd.scorers.space import Search, Space
 
@@ -19,8 +20,7 @@ MAX_ROUNDS = 50
 def k_means(rows: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Centres float32 [min(k, n), f] of rows [n, f], and the centre of each row [n].
 
-    Lloyd's rounds ("Least squares quantization in PCM", 1982) from k-means++ seeds (Arthur and Vassilvitskii, 2007). A
-    centre left without rows stays where it is.
+    Lloyd's rounds from k-means++ seeds (Arthur and Vassilvitskii, 2007).
     """
     rows = np.asarray(rows, np.float32)
     centres = rows[[int(rng.integers(len(rows)))]]
@@ -31,15 +31,7 @@ def k_means(rows: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndar
         chosen = int(rng.choice(len(rows), p=weights / total)) if total > 0.0 else int(rng.integers(len(rows)))
         centres = np.concatenate((centres, rows[[chosen]]))
         squares = np.minimum(squares, Search(rows[[chosen]]).squares(rows)[:, 0])
-    owner = Search(centres).nearest(rows)[1]
-    for _ in range(MAX_ROUNDS):
-        members = np.eye(len(centres), dtype=np.float32)[owner]
-        counts = members.sum(axis=0)[:, None]
-        centres = np.where(counts > 0, (members.T @ rows) / np.maximum(counts, 1), centres)
-        moved = Search(centres).nearest(rows)[1]
-        if (moved == owner).all():
-            break
-        owner = moved
+    centres, owner, _ = lloyd(rows, centres, MAX_ROUNDS)
     return centres, owner
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from edge_asd.bank import EmbeddingBank, unit_vectors
+from edge_asd.bank import EmbeddingBank
 from edge_asd.levels import Levels
 from edge_asd.scorers.measure import Measure
 from edge_asd.scorers.space import Search, Space
@@ -48,10 +48,6 @@ class CosineKnn(Measure):
         """The embeddings."""
         return EmbeddingBank(self.vectors, self.scales)
 
-    @cached_property
-    def _search(self) -> Search:
-        return Search(unit_vectors(self.vectors * self.scales[:, None]))
-
     def distance(self, features: np.ndarray) -> np.ndarray:
         """Mean over the k nearest of 1 - cos, float32 [q]."""
         return self.nearest(features)[0]
@@ -60,8 +56,8 @@ class CosineKnn(Measure):
         """As `distance`, and the row of the nearest."""
         if self.k == 1:
             return self.bank.nearest(features)
-        squares, index = self._search.k_nearest(unit_vectors(features), self.k)
-        return 0.5 * np.maximum(squares, 0.0).mean(axis=1), index[:, 0]
+        distances, index = self.bank.k_nearest(features, self.k)
+        return distances.mean(axis=1), index[:, 0]
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_asd.bank import unit_vectors
+from edge_asd.bank.search import k_smallest
 
 SPREAD_FLOOR_DB = 0.5
 """Added to each feature's spread, so that a band that never moved in minutes of sound does not decide alone."""
@@ -69,12 +70,7 @@ class Search:
 
     def k_nearest(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Squared distances to the k nearest rows (or all), the nearest first, and which: [q, k]."""
-        squares = self.squares(queries)
-        k = min(k, squares.shape[1])
-        some = np.argpartition(squares, k - 1, axis=1)[:, :k]
-        order = np.argsort(np.take_along_axis(squares, some, axis=1), axis=1, kind="stable")
-        index = np.take_along_axis(some, order, axis=1)
-        return np.take_along_axis(squares, index, axis=1), index
+        return k_smallest(self.squares(queries), k)
 
     def own_neighbours(self, k: int, block: int = 1024) -> tuple[np.ndarray, np.ndarray]:
         """The k nearest *other* rows of every row: squared distances and indices [n, min(k, n - 1)].
@@ -89,8 +85,5 @@ class Search:
             found = self.squares(self.rows[asked])
             found[np.arange(len(asked)), asked] = np.inf
             if k:
-                some = np.argpartition(found, k - 1, axis=1)[:, :k]
-                order = np.argsort(np.take_along_axis(found, some, axis=1), axis=1, kind="stable")
-                index[asked] = np.take_along_axis(some, order, axis=1)
-                squares[asked] = np.take_along_axis(found, index[asked], axis=1)
+                squares[asked], index[asked] = k_smallest(found, k)
         return np.maximum(squares, 0.0), index

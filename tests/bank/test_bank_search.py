@@ -69,6 +69,19 @@ def test_every_search_is_exact(n: int, size: int, seed: int, spread: float) -> N
         assert_exact(search, query, vectors)
 
 
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (3, 5), (300, 7), (9000, 40)])
+def test_every_search_finds_the_same_several_nearest(n: int, k: int) -> None:
+    vectors = int8_vectors(n, 16, seed=n, spread=0.3)
+    query = queries(vectors, 3, seed=1)
+    expected = np.sort(brute_force(query, vectors), axis=1)[:, :k]
+    for search in (Int8Search(vectors), BlockSearch(vectors), FloatSearch(directions(vectors))):
+        distance, index = search.k_nearest(query, k)
+        np.testing.assert_allclose(distance, expected, atol=TOLERANCE)
+        found = np.take_along_axis(brute_force(query, vectors), index, axis=1)
+        np.testing.assert_allclose(found, expected, atol=TOLERANCE)
+        assert all(len(set(row)) == min(n, k) for row in index.tolist())
+
+
 def test_ten_thousand_vectors_are_searched_exactly_in_int8() -> None:
     vectors = int8_vectors(10_000, 128, 3, 0.2)
     search = search_of(vectors)

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from edge_asd.cli import main
 from edge_asd.errors import DataError, MissingInputError
 from edge_asd.evaluation.cases import COLUMNS, read_cases
-from edge_asd.evaluation.metrics import partial_auc, roc_auc
+from edge_asd.evaluation.metrics import areas, partial_auc, roc_auc
 from edge_asd.simulator import Fault, Machine, Scene, render
 
 
@@ -28,6 +28,8 @@ def test_metrics_equal_scikit_learn(n: int, m: int, ties: bool) -> None:
     labels, scores = [0] * n + [1] * m, np.concatenate((normal, anomalous))
     assert roc_auc(normal, anomalous) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
     assert partial_auc(normal, anomalous) == pytest.approx(roc_auc_score(labels, scores, max_fpr=0.1), abs=1e-12)
+    both = pytest.approx((roc_auc(normal, anomalous), partial_auc(normal, anomalous)), abs=1e-12)
+    assert areas(np.asarray(scores), np.asarray(labels, bool)) == both
 
 
 def test_metrics_know_their_ends() -> None:
