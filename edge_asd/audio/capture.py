@@ -175,8 +175,7 @@ def open_capture(
     why = "no rate"
     for candidate_hz in [rate_hz] if rate_hz else candidate_rates_hz(device, model_rate_hz):
         try:
-            with portaudio.quiet():
-                return Capture(sounddevice, device, candidate_hz, channel or 0, clock=clock, monotonic=monotonic)
+            return Capture(sounddevice, device, candidate_hz, channel or 0, clock=clock, monotonic=monotonic)
         except (sounddevice.PortAudioError, ValueError) as error:
             why = explain(error, device)
             if not portaudio.is_wrong_rate(error):

@@ -88,17 +88,16 @@ def list_inputs(*, probe: bool = True, root: Path = Path("/")) -> list[InputDevi
 def probed(sounddevice: ModuleType, device: InputDevice, root: Path = Path("/")) -> InputDevice:
     """`device` with its rates, or with its problem, learnt by opening it for a moment."""
     rates, problem = [], ""
-    with portaudio.quiet():
-        for rate_hz in sorted({*PROBE_RATES_HZ, device.default_rate_hz}):
-            try:
-                sounddevice.check_input_settings(
-                    device=device.index, channels=open_channels(device, None), samplerate=rate_hz, dtype="float32"
-                )
-                rates.append(rate_hz)
-            except (sounddevice.PortAudioError, ValueError) as error:
-                problem = explain(error, device, root)
-                if portaudio.is_unavailable(error):
-                    break
+    for rate_hz in sorted({*PROBE_RATES_HZ, device.default_rate_hz}):
+        try:
+            sounddevice.check_input_settings(
+                device=device.index, channels=open_channels(device, None), samplerate=rate_hz, dtype="float32"
+            )
+            rates.append(rate_hz)
+        except (sounddevice.PortAudioError, ValueError) as error:
+            problem = explain(error, device, root)
+            if portaudio.is_unavailable(error):
+                break
     return dataclasses.replace(device, rates_hz=tuple(rates), problem="" if rates else problem)
 
 

@@ -130,7 +130,6 @@ class MicrophoneSource:
         if self._owns_captures:
             self._captures.close()
         if not job.done.wait(CLOSE_S):
-            portaudio.loud()
             portaudio.forget_at_exit(portaudio.load())
 
     def _opened(self) -> Feed | None:
@@ -220,7 +219,6 @@ class MicrophoneSource:
                 return None
             if not said and self._monotonic() - began_s > HANG_S:
                 said = True
-                portaudio.loud()
                 self._report("lost", f"the driver of {self.name} does not answer; only a restart helps if it stays so")
         return job.result()
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import ctypes
+import functools
 import os
-import threading
-from collections.abc import Iterator
 from types import ModuleType
 
 from edge_asd.errors import UnavailableError
 
-STDERR_FD = 2
 INVALID_RATE, DEVICE_UNAVAILABLE = -9997, -9985
-
-_saved_stderr: int | None = None
-_stderr_lock = threading.Lock()
 
 
 def load() -> ModuleType:
@@ -23,9 +19,9 @@ def load() -> ModuleType:
 
     Raises UnavailableError naming the package that is missing.
     """
+    _hush()
     try:
-        with quiet():
-            import sounddevice
+        import sounddevice
     except ImportError as error:
         raise UnavailableError(f"no microphone access: {error}", remedy="run: pip install sounddevice") from error
     except OSError as error:
@@ -40,14 +36,13 @@ def load() -> ModuleType:
 
 def refresh(sounddevice: ModuleType) -> None:
     """Read the list of devices again: PortAudio freezes it when it starts. No stream may be open."""
-    with quiet():
-        # Not running is no reason to fail: the start after the last end may have failed.
-        with contextlib.suppress(sounddevice.PortAudioError):
-            sounddevice._terminate()
-        try:
-            sounddevice._initialize()
-        except sounddevice.PortAudioError as error:
-            raise UnavailableError(f"PortAudio does not start again: {reason(error)}") from error
+    # Not running is no reason to fail: the start after the last end may have failed.
+    with contextlib.suppress(sounddevice.PortAudioError):
+        sounddevice._terminate()
+    try:
+        sounddevice._initialize()
+    except sounddevice.PortAudioError as error:
+        raise UnavailableError(f"PortAudio does not start again: {reason(error)}") from error
 
 
 def forget_at_exit(sounddevice: ModuleType) -> None:
@@ -72,36 +67,18 @@ def is_wrong_rate(error: Exception) -> bool:
     return len(error.args) > 1 and error.args[1] == INVALID_RATE
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep PortAudio's and ALSA's debug lines off standard error: they print one for everything they try.
+@functools.cache
+def _hush() -> None:
+    """Send what C libraries print on `stderr` nowhere, for good; Python, faulthandler and glibc itself write elsewhere.
 
-    The two libraries write to the descriptor itself, so the whole process is quiet meanwhile; keep it short.
+    ALSA and PortAudio print a line for everything they try, and PortAudio a million a minute while a driver fails to
+    prepare again after an overrun: a journal, and the card it lies on, would drown. Only the stream of that name is
+    replaced, not the descriptor. Other C libraries than glibc do not let it be.
     """
-    global _saved_stderr
-    with _stderr_lock:
-        mine = _saved_stderr is None
-        if mine:
-            try:
-                _saved_stderr = os.dup(STDERR_FD)
-            except OSError:
-                mine = False
-            else:
-                nothing = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nothing, STDERR_FD)
-                os.close(nothing)
-    try:
-        yield
-    finally:
-        if mine:
-            loud()
-
-
-def loud() -> None:
-    """End `quiet` at once, from any thread: for when the call inside it hangs."""
-    global _saved_stderr
-    with _stderr_lock:
-        if _saved_stderr is not None:
-            os.dup2(_saved_stderr, STDERR_FD)
-            os.close(_saved_stderr)
-            _saved_stderr = None
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "gnu_get_libc_version"):
+        return
+    libc.fopen.restype = ctypes.c_void_p
+    nowhere = libc.fopen(os.devnull.encode(), b"w")
+    if nowhere:
+        ctypes.c_void_p.in_dll(libc, "stderr").value = nowhere

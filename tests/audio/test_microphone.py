@@ -103,6 +103,16 @@ def test_a_driver_that_hangs_cannot_keep_the_process(microphones: FakeMicrophone
     assert len(seen["positions"]) == 2
 
 
+def test_a_driver_that_fails_without_end_is_noticed_and_does_not_flood_the_journal(
+    microphones: FakeMicrophones,
+) -> None:
+    seen = microphones.run("broken")
+    assert seen["kinds"] == ["opened", "lost", "lost", "back"]
+    assert "no sound" in seen["details"][1] and "does not answer" in seen["details"][2]
+    assert_one_gap_of_time_away(seen)
+    assert seen["stderr"] == ""
+
+
 def test_names_that_cannot_be_used_end_with_69_and_the_candidates(microphones: FakeMicrophones) -> None:
     seen = microphones.run("names")
     assert {code for code, _ in seen["errors"].values()} == {69}

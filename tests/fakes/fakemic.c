@@ -5,7 +5,8 @@
  *
  * The control file says, in its first word: run; stall (no sound, no error); unplug (-ENODEV everywhere);
  * busy (open fails with -EBUSY); overrun:K:FRAMES (once for each new K: deaf while FRAMES pass, then an xrun);
- * hang (no sound, and stopping never returns while the word stands).
+ * hang (no sound, and stopping never returns while the word stands); broken (an xrun that no preparing ends: PortAudio
+ * tries again without a pause, and writes a line to standard error each time).
  */
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
@@ -34,6 +35,12 @@ static void read_control(fake_t *fake, char *word, size_t size) {
     if (file) fclose(file);
     word[n] = 0;
     word[strcspn(word, " \n")] = 0;
+}
+
+static int broken(fake_t *fake) {
+    char word[64];
+    read_control(fake, word, sizeof word);
+    return !strcmp(word, "broken");
 }
 
 static int64_t produced(fake_t *fake) { return (int64_t)((now() - fake->started) * fake->io.rate); }
@@ -69,6 +76,7 @@ static snd_pcm_sframes_t fake_pointer(snd_pcm_ioplug_t *io) {
     fake_t *fake = io->private_data;
     int failed = state(fake);
     if (failed == -ENODEV) return failed;
+    if (broken(fake)) return -EPIPE;
     if (failed && fake->frozen < 0) fake->frozen = produced(fake);
     int64_t there = failed ? fake->frozen : produced(fake);
     if (!failed) fake->frozen = -1;
@@ -110,6 +118,7 @@ static int fake_revents(snd_pcm_ioplug_t *io, struct pollfd *fds, unsigned n, un
 static int fake_prepare(snd_pcm_ioplug_t *io) {
     fake_t *fake = io->private_data;
     struct itimerspec every = {{0, 5000000}, {0, 5000000}};
+    if (broken(fake)) return -EIO;
     fake->base = fake->next = fake->started ? produced(fake) : 0;
     return timerfd_settime(io->poll_fd, 0, &every, NULL) < 0 ? -errno : 0;
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_asd.audio import capture, devices, portaudio
+from edge_asd.audio import capture, devices, microphone, portaudio
 from edge_asd.audio.block import AudioBlock
 from edge_asd.audio.captures import Captures
 from edge_asd.audio.microphone import MicrophoneSource, SourceEvent
@@ -164,6 +164,17 @@ def one_of_two_stays_away() -> dict[str, Any]:
     threads[0].join()
     captures.close()
     return {name: run.report() for name, run in runs.items()}
+
+
+def broken() -> dict[str, Any]:
+    microphone.HANG_S = 1.0
+    run = Run("mic16")
+
+    def at_first_loss() -> None:
+        run.on_kind["lost"] = lambda: control("mic16", "run")
+
+    run.on_kind["lost"] = at_first_loss
+    return run.listen(4, {2: lambda: control("mic16", "broken")}).report()
 
 
 def hang() -> dict[str, Any]:
