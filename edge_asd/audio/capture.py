@@ -86,6 +86,7 @@ class Capture:
         self.rate_hz = rate_hz
         self.channels = open_channels(device, channel)
         self.ended = ""
+        self.closed = False
         self._listeners: tuple[tuple[int, Ring], ...] = ()
         self.ring = self.attach(channel)
         self._clock = clock
@@ -124,7 +125,13 @@ class Capture:
         return not self._listeners
 
     def close(self, why: str = "was closed") -> None:
-        """Stop and release the device. May hang as long as its driver does. why: told to whoever is still attached."""
+        """Stop and release the device; safe to call twice. May hang as long as its driver does.
+
+        why: told to whoever is still attached.
+        """
+        if self.closed:  # PortAudio may have given the stream's address to another one since
+            return
+        self.closed = True
         self.ended = self.ended or why
         self._stream.abort(ignore_errors=True)
         self._stream.close(ignore_errors=True)

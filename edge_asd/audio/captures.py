@@ -1,26 +1,23 @@
 """All microphones of a process: who listens to which, and when PortAudio may read its list of devices again.
 
 PortAudio reads that list once, when it starts; reading it again ends every stream there is. So while other microphones
-are being listened to, it is read again only for a device that a new process (which has a list of its own) sees.
+are being listened to, it is read again only for a device that a new process (which has a list of its own) can open.
 """
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge_asd.audio import portaudio
-from edge_asd.audio.capture import Capture, open_capture
-from edge_asd.audio.devices import InputDevice, list_inputs, resolve
+from edge_asd.audio.capture import Capture
+from edge_asd.audio.devices import InputDevice
+from edge_asd.audio.look import Wanted, look
 from edge_asd.audio.ring import Ring
 from edge_asd.audio.worker import Job, Worker
 from edge_asd.errors import UnavailableError
 
-LOOK_LIMIT_S = 20.0
 RELISTED = "was interrupted to read the list of devices again, because another microphone is back"
 
 
@@ -64,7 +61,7 @@ class Captures:
         self._clock = clock
         self._monotonic = monotonic
         self._worker = Worker("edge-asd microphones")
-        self._running: list[Capture] = []
+        self._open: list[Capture] = []
         self._listed = False
 
     def submit(self, call: Callable[[], object]) -> Job:
@@ -85,26 +82,21 @@ class Captures:
         aliases: Mapping[str, str] | None = None,
     ) -> Feed:
         """Listen to one channel of a device; see `open_capture` and `resolve`. Raises UnavailableError."""
-        sounddevice = portaudio.load()
-        self._running = [capture for capture in self._running if not capture.ended]
-        if self._listed:
-            self._list_again(name, aliases)
-        self._listed = True
-        device = resolve(name, list_inputs(probe=False), aliases)
-        for capture in self._running:
-            if capture.device.stable_name == device.stable_name:
-                return self._join(capture, channel or 0, rate_hz)
-        capture = open_capture(
-            sounddevice,
-            device,
-            model_rate_hz,
-            channel=channel,
-            rate_hz=rate_hz,
-            clock=self._clock,
-            monotonic=self._monotonic,
-        )
-        self._running.append(capture)
-        return Feed(capture, capture.ring, channel or 0)
+        wanted = Wanted(name, model_rate_hz, channel, rate_hz, dict(aliases or {}))
+        self._open = [capture for capture in self._open if not capture.closed]
+        if all(capture.ended for capture in self._open):
+            self._list_again("is gone")
+        elif (capture := self._running(wanted)) is not None:
+            return self._join(capture, channel or 0, rate_hz)
+        try:
+            return self._opened(wanted)
+        except UnavailableError:
+            if not self._open:
+                raise
+        # The list may be older than the microphone, or than its card's number.
+        look(wanted)
+        self._list_again(RELISTED)
+        return self._opened(wanted)
 
     def release(self, feed: Feed) -> None:
         """Listen no more; the device is closed when nobody listens. May hang as long as its driver does."""
@@ -126,28 +118,25 @@ class Captures:
             )
         return Feed(capture, capture.attach(channel), channel)
 
-    def _list_again(self, name: str | None, aliases: Mapping[str, str] | None) -> None:
-        """Make PortAudio's list fresh, if that is needed and does no harm."""
-        if not self._running:
-            portaudio.refresh(portaudio.load())
-            return
+    def _running(self, wanted: Wanted) -> Capture | None:
+        """The one of that microphone."""
         try:
-            resolve(name, list_inputs(probe=False), aliases)
+            name = wanted.device().stable_name
         except UnavailableError:
-            _look(name, aliases)
-            for capture in self._running:
-                capture.close(RELISTED)
-            self._running = []
-            portaudio.refresh(portaudio.load())
+            return None
+        return next((c for c in self._open if not c.ended and c.device.stable_name == name), None)
 
+    def _opened(self, wanted: Wanted) -> Feed:
+        capture = wanted.capture(clock=self._clock, monotonic=self._monotonic)
+        self._open.append(capture)
+        return Feed(capture, capture.ring, wanted.channel or 0)
 
-def _look(name: str | None, aliases: Mapping[str, str] | None) -> None:
-    """Ask a new process for the device. Raises UnavailableError, with its words, when it does not see it."""
-    question = json.dumps({"name": name, "aliases": dict(aliases or {})})
-    command = [sys.executable, "-m", "edge_asd.audio.look"]
-    try:
-        done = subprocess.run(command, input=question, capture_output=True, text=True, timeout=LOOK_LIMIT_S)
-    except subprocess.TimeoutExpired as error:
-        raise UnavailableError("the audio driver does not answer when asked for its devices") from error
-    if done.returncode:
-        raise UnavailableError(done.stdout.strip() or "the list of devices cannot be read")
+    def _list_again(self, why: str) -> None:
+        """Make PortAudio's list fresh, which it is after loading. why: told to whoever loses a microphone by it."""
+        for capture in self._open:
+            capture.close(why)
+        self._open = []
+        sounddevice = portaudio.load()
+        if self._listed:
+            portaudio.refresh(sounddevice)
+        self._listed = True

@@ -1,23 +1,76 @@
-"""A process of its own that looks for a device: `python -m edge_asd.audio.look`, question on standard input.
+"""Asking a new process for a microphone: `python -m edge_asd.audio.look`. It has a list of devices of its own.
 
-The question is JSON, {"name": ..., "aliases": {...}}; the exit code is 0 when the device is there, and standard output
-says why not otherwise. See `edge_asd.audio.captures`.
+The question is JSON on standard input, the fields of `Wanted`; the exit code is 0 when that microphone can be opened,
+and standard output says why not otherwise. See `edge_asd.audio.captures`.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import subprocess
 import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from edge_asd.audio.devices import list_inputs, resolve
+from edge_asd.audio import portaudio
+from edge_asd.audio.capture import Capture, open_capture
+from edge_asd.audio.devices import InputDevice, list_inputs, resolve
 from edge_asd.errors import UnavailableError
+
+LIMIT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A microphone as it is asked for.
+
+    name, aliases: as `resolve` takes them. model_rate_hz, channel, rate_hz: as `open_capture` takes them.
+    """
+
+    name: str | None
+    model_rate_hz: int
+    channel: int | None
+    rate_hz: int | None
+    aliases: Mapping[str, str]
+
+    def device(self) -> InputDevice:
+        """In PortAudio's list as it is now. Raises UnavailableError."""
+        return resolve(self.name, list_inputs(probe=False), self.aliases)
+
+    def capture(
+        self, *, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+    ) -> Capture:
+        """Open it. Raises UnavailableError."""
+        return open_capture(
+            portaudio.load(),
+            self.device(),
+            self.model_rate_hz,
+            channel=self.channel,
+            rate_hz=self.rate_hz,
+            clock=clock,
+            monotonic=monotonic,
+        )
+
+
+def look(wanted: Wanted) -> None:
+    """Raise UnavailableError, in the words of a new process, when that cannot open the microphone either."""
+    command = [sys.executable, "-m", "edge_asd.audio.look"]
+    question = json.dumps(dataclasses.asdict(wanted))
+    try:
+        done = subprocess.run(command, input=question, capture_output=True, text=True, timeout=LIMIT_S)
+    except subprocess.TimeoutExpired as error:
+        raise UnavailableError("the audio driver does not answer when asked for its devices") from error
+    if done.returncode:
+        raise UnavailableError(done.stdout.strip() or "the list of devices cannot be read")
 
 
 def main() -> int:
     """Look; give the exit code."""
-    question = json.load(sys.stdin)
+    wanted = Wanted(**json.load(sys.stdin))
     try:
-        resolve(question["name"], list_inputs(probe=False), question["aliases"])
+        wanted.capture().close()
     except UnavailableError as error:
         print(error)
         return error.exit_code

@@ -186,6 +186,13 @@ def test_a_microphone_that_was_never_listed_interrupts_the_others_once_and_says_
     assert sum(1 for gap in seen["spare"]["gaps"] if gap) == 1
 
 
+def test_a_microphone_whose_card_has_another_number_is_found_beside_the_others(microphones: FakeMicrophones) -> None:
+    seen = microphones.run("one_of_two_under_an_old_number")
+    assert seen["mic16"]["kinds"] == ["opened"]
+    assert seen["spare"]["kinds"] == ["opened", "lost", "back"]
+    assert len(seen["mic16"]["gaps"]) == 8 and not any(seen["mic16"]["gaps"]), "closing the old stream hits no new one"
+
+
 def test_a_microphone_that_stays_away_does_not_touch_the_others(microphones: FakeMicrophones) -> None:
     seen = microphones.run("one_of_two_stays_away")
     assert seen["mic16"]["kinds"][:3] == ["opened", "lost", "waiting"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from edge_asd.audio import capture, devices, microphone, portaudio
+from edge_asd.audio import capture, devices, look, microphone, portaudio
 from edge_asd.audio.block import AudioBlock
 from edge_asd.audio.captures import Captures
 from edge_asd.audio.microphone import MicrophoneSource, SourceEvent
@@ -146,6 +147,30 @@ def one_of_two_appears_late() -> dict[str, Any]:
     captures = Captures()
     runs = {name: Run(name, captures=captures, wait=True) for name in ("mic16", "spare")}
     together(runs, {"mic16": 3, "spare": 24}, {"spare": {4: lambda: control("mic16", "run")}})
+    captures.close()
+    return {name: run.report() for name, run in runs.items()}
+
+
+def one_of_two_under_an_old_number() -> dict[str, Any]:
+    """PortAudio's list, until it is read again, has a card's old number, as after plugging it into another port."""
+    real_list, real_refresh = devices.list_inputs, portaudio.refresh
+
+    def old_list(**settings: Any) -> list[devices.InputDevice]:
+        return [
+            dataclasses.replace(d, index=-1, channels=0, problem="cannot be opened") if d.name == "mic16" else d
+            for d in real_list(**settings)
+        ]
+
+    def refresh(sounddevice: Any) -> None:
+        look.list_inputs = real_list
+        real_refresh(sounddevice)
+
+    look.list_inputs, portaudio.refresh = old_list, refresh
+    captures = Captures()
+    runs = {name: Run(name, captures=captures, wait=True) for name in ("spare", "mic16")}
+    late = threading.Thread(target=runs["mic16"].listen, args=(8,))
+    runs["spare"].listen(12, {4: late.start})
+    late.join()
     captures.close()
     return {name: run.report() for name, run in runs.items()}
 
