@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from edge_asd.monitor.clock import RunClock
     from edge_asd.monitor.health import Health
     from edge_asd.monitor.live import LiveRun, Tap
+    from edge_asd.monitor.shift import ShiftWatch
     from edge_asd.monitor.sinks import Sink
     from edge_asd.store.attach import StoreParts
 
@@ -174,6 +175,7 @@ def _built(
     from edge_asd.budget import Budget
     from edge_asd.cli.sources import open_input, open_microphone
     from edge_asd.monitor.health import Health
+    from edge_asd.monitor.shift import ShiftBaseline, ShiftWatch
     from edge_asd.sound_levels import SoundBaseline
 
     bundle = opened_bundle(config, machine.bundle)
@@ -207,7 +209,8 @@ def _built(
     sound = bundle.enrolment.get("sound")
     health = Health(machine.name, rate_hz, SoundBaseline.from_dict(sound) if sound else None)
     taps = store.taps(machine.name, bundle.contract.features)
-    live = _live_run(machine.name, source, detector, config, [sink], args.duration, stop, clock, health, taps)
+    shift = ShiftWatch(machine.name, ShiftBaseline.of(bundle), rate_hz, bundle=machine.bundle.name)
+    live = _live_run(machine.name, source, detector, config, [sink], args.duration, stop, clock, health, taps, shift)
     return live, bundle
 
 
@@ -262,6 +265,7 @@ def _live_run(
     clock: RunClock,
     health: Health | None = None,
     taps: Sequence[Tap] = (),
+    shift: ShiftWatch | None = None,
 ) -> LiveRun:
     from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
     from edge_asd.monitor.live import LiveRun
@@ -276,6 +280,7 @@ def _live_run(
         sinks,
         taps=taps,
         health=health,
+        shift=shift,
         duration_s=duration,
         stop=stop,
         clock=clock,

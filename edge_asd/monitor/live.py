@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from edge_asd.detector import WindowScore
     from edge_asd.explain import Explanation
     from edge_asd.monitor.health import Health
+    from edge_asd.monitor.shift import ShiftWatch
 
 
 class Scorer(Protocol):
@@ -44,7 +45,7 @@ class LiveRun:
 
     machine: its name, in every record.
     source, detector, alarm, sinks: the stages, in order; the caller closes the sinks.
-    taps: hear every block before it is scored. health: judges the sound itself.
+    taps: hear every block before it is scored. health: judges the sound itself. shift: tells a shifted baseline.
     duration_s: end after this much sound, counted in samples heard; None: when the source ends.
     stop: set from a signal or another thread to end after the block in hand.
     clock: of the run; the source dates its sound by the same one.
@@ -60,6 +61,7 @@ class LiveRun:
         *,
         taps: Sequence[Tap] = (),
         health: Health | None = None,
+        shift: ShiftWatch | None = None,
         duration_s: float | None = None,
         stop: threading.Event | None = None,
         clock: RunClock,
@@ -67,6 +69,7 @@ class LiveRun:
         self._machine = machine
         self._taps = taps
         self._health = health
+        self._shift = shift
         self._source = source
         self._detector = detector
         self._alarm = alarm
@@ -146,6 +149,8 @@ class LiveRun:
             self._write(ScoreRecord.of(self._machine, score, self._alarm.active_id))
             if event is not None:
                 self._tell(event)
+            for record in self._shift.judge(score, self._alarm.active_id) if self._shift else ():
+                self._write(record)
 
     def _within_limit(self, block: AudioBlock) -> AudioBlock:
         """The block, cut where `duration_s` ends."""
@@ -158,7 +163,8 @@ class LiveRun:
     def _tell(self, event: AlarmEvent) -> None:
         if event.state == "start":
             self._summary.alarms += 1
-        self._write(AlarmRecord(self._machine, event, self._detector.explain(event.evidence)))
+        explanation = self._detector.explain(event.evidence)
+        self._write(AlarmRecord(self._machine, event, self._shift.told(explanation) if self._shift else explanation))
 
     def _follow_clock(self) -> None:
         """Date anew once the system's clock was set. The window in hand still has its old date: a second's matter."""
