@@ -53,15 +53,27 @@ def capture_cards(root: Path = Path("/")) -> list[CaptureCard]:
 def holder(card: int, device: int, root: Path = Path("/")) -> str:
     """Which process has a capture device open, "arecord (pid 123)"; empty when none can be seen.
 
-    Processes of other users are seen only by root.
+    The kernel tells everybody the number (owner_pid in sound/core/pcm.c); the name of another user's process can be
+    hidden from a service.
     """
+    for substream in sorted((root / f"proc/asound/card{card}/pcm{device}c").glob("sub*/status")):
+        owner = re.search(r"^owner_pid\s*:\s*(\d+)", _read(substream), re.MULTILINE)
+        if owner:
+            return _process(owner[1], root)
     wanted = f"/dev/snd/pcmC{card}D{device}c"
     for process in (root / "proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             for link in (process / "fd").iterdir():
                 if str(link.readlink()) == wanted:
-                    return f"{_read(process / 'comm').strip() or 'a process'} (pid {process.name})"
+                    return _process(process.name, root)
     return ""
+
+
+def _process(number: str, root: Path) -> str:
+    # The kernel names the thread that opened the device.
+    group = re.search(r"^Tgid:\s*(\d+)", _read(root / f"proc/{number}/status"), re.MULTILINE)
+    number = group[1] if group else number
+    return f"{_read(root / f'proc/{number}/comm').strip() or 'a process of another user'} (pid {number})"
 
 
 def _card_names(root: Path, card: int) -> tuple[str, str]:

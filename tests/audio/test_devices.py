@@ -129,6 +129,20 @@ def test_the_holder_of_a_busy_card_is_named(tmp_path: Path) -> None:
     assert holder(2, 0, tmp_path) == ""
 
 
+def test_a_holder_that_a_service_may_not_see_is_named_by_its_number(tmp_path: Path) -> None:
+    status = tmp_path / "proc/asound/card1/pcm0c/sub0/status"
+    status.parent.mkdir(parents=True)
+    status.write_text("state: RUNNING\nowner_pid   : 322\ntrigger_time: 12.3\n")
+    assert holder(1, 0, tmp_path) == "a process of another user (pid 322)"
+    (tmp_path / "proc/322").mkdir()
+    (tmp_path / "proc/322/status").write_text("Name:\tcapture\nTgid:\t321\nPid:\t322\n")
+    (tmp_path / "proc/321").mkdir()
+    (tmp_path / "proc/321/comm").write_text("arecord\n")
+    assert holder(1, 0, tmp_path) == "arecord (pid 321)"
+    status.write_text("closed\n")
+    assert holder(1, 0, tmp_path) == ""
+
+
 BLOCK = 4000
 BLOCK_S = BLOCK / RATE_HZ
 
