@@ -139,6 +139,19 @@ def stalled_microphone() -> dict[str, Any]:
     return {"waiting": waiting, "status_code": code, "back": back, "same_process": main_pid() == before}
 
 
+def broken_driver() -> dict[str, Any]:
+    """PortAudio neither gives sound nor lets go: only a new process helps, and that finds the card still broken."""
+    before = main_pid()
+    lines = len(journal("100000").splitlines())
+    microphone("broken")
+    restarted = until(lambda: main_pid() not in (0, before))
+    waiting = until(lambda: active() and machine().get("state") == "waiting")
+    said = len(journal("100000").splitlines()) - lines
+    microphone("run")
+    back = until(lambda: machine().get("state") == "listening")
+    return {"restarted": restarted, "waiting": waiting, "back": back, "lines": said}
+
+
 def no_card_at_boot() -> dict[str, Any]:
     microphone("unplug")
     code = systemctl("restart", "edge-asd")
@@ -239,6 +252,7 @@ STEPS = (
     killed,
     hung,
     stalled_microphone,
+    broken_driver,
     no_card_at_boot,
     events_read,
     upgraded,

@@ -132,6 +132,12 @@ def test_a_stalled_microphone_is_waited_for_by_the_same_process(results: dict[st
     assert results["stalled_microphone"] == expected
 
 
+def test_a_driver_that_never_returns_is_barked_at_and_floods_no_journal(results: dict[str, Any]) -> None:
+    seen = results["broken_driver"]
+    assert seen["restarted"] and seen["waiting"] and seen["back"], seen
+    assert seen["lines"] < 60, seen
+
+
 def test_booted_without_a_card_it_is_ready_and_waits(results: dict[str, Any]) -> None:
     seen = results["no_card_at_boot"]
     assert (seen["code"], seen["ActiveState"], seen["state"]) == (0, "active", "waiting"), seen
