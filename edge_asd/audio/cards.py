@@ -19,12 +19,14 @@ class CaptureCard:
     title: for people.
     stable_name: "usb:<vendor>:<product>:<serial>"; without a serial number, or with two cards that share one,
         "usb-port:<port>"; for cards that are not USB "card:<id>". A device number other than 0 is appended as ",1".
+    card_id: ALSA's own short name of the card, which a udev rule may have given; with a device number likewise.
     """
 
     card: int
     device: int
     title: str
     stable_name: str
+    card_id: str
 
 
 def capture_cards(root: Path = Path("/")) -> list[CaptureCard]:
@@ -44,9 +46,10 @@ def capture_cards(root: Path = Path("/")) -> list[CaptureCard]:
     for card, device, title in sorted(found):
         first, by_port = names[card]
         name = first if shared[first] == 1 else by_port
-        card_title = _read(root / f"proc/asound/card{card}/id").strip()
-        full_title = f"{title} [{card_title}]" if card_title else title
-        listed.append(CaptureCard(card, device, full_title, f"{name},{device}" if device else name))
+        card_id = _card_id(root, card)
+        number = f",{device}" if device else ""
+        full_title = f"{title} [{card_id}]" if card_id else title
+        listed.append(CaptureCard(card, device, full_title, name + number, card_id and card_id + number))
     return listed
 
 
@@ -78,7 +81,7 @@ def _process(number: str, root: Path) -> str:
 
 def _card_names(root: Path, card: int) -> tuple[str, str]:
     """The name to prefer, and the one to use when another card has the same."""
-    by_id = f"card:{_read(root / f'proc/asound/card{card}/id').strip() or card}"
+    by_id = f"card:{_card_id(root, card) or card}"
     device = (root / f"sys/class/sound/card{card}/device").resolve()
     for place in (device, *device.parents):
         if (place / "idVendor").is_file():
@@ -89,6 +92,10 @@ def _card_names(root: Path, card: int) -> tuple[str, str]:
             vendor, product = _read(place / "idVendor").strip(), _read(place / "idProduct").strip()
             return f"usb:{vendor}:{product}:{serial.replace(' ', '_')}", by_port
     return by_id, by_id
+
+
+def _card_id(root: Path, card: int) -> str:
+    return _read(root / f"proc/asound/card{card}/id").strip()
 
 
 def _read(path: Path) -> str:

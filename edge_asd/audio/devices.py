@@ -26,6 +26,7 @@ class InputDevice:
     index: PortAudio's number until its list is read again; -1 when PortAudio does not list it. Never a name.
     name: PortAudio's name.
     stable_name: survives a reboot and another port order; what a config should hold.
+    card_id: ALSA's name of its card, such as a udev rule gives; empty for a name that ALSA or a sound server makes up.
     channels: how many it has.
     default_rate_hz: what PortAudio would choose.
     rates_hz: rates among 16, 44.1 and 48 kHz (and the default) it opens at; empty before probing.
@@ -44,6 +45,7 @@ class InputDevice:
     problem: str = ""
     is_default: bool = False
     hardware: tuple[int, int] | None = None
+    card_id: str = ""
 
     @property
     def label(self) -> str:
@@ -79,6 +81,7 @@ def list_inputs(*, probe: bool = True, root: Path = Path("/")) -> list[InputDevi
             default_rate_hz=round(entry["default_samplerate"]),
             is_default=index == default,
             hardware=hardware,
+            card_id=card.card_id if card else "",
         )
         found.append(probed(sounddevice, device, root) if probe else device)
     found.extend(_hidden(card, root) for card in cards.values())
@@ -115,7 +118,8 @@ def open_channels(device: InputDevice, channel: int | None) -> int:
 def resolve(name: str | None, devices: Sequence[InputDevice], aliases: Mapping[str, str] | None = None) -> InputDevice:
     """The one input that `name` means.
 
-    name: an alias, a stable name, PortAudio's name, or a part of one that no other has; None for the default input.
+    name: an alias, a stable name, PortAudio's name, the id of its card, or a part of a name that no other has; None for
+        the default input.
     aliases: from the config, alias -> name.
     Raises UnavailableError naming the candidates when none or several match.
     """
@@ -127,7 +131,11 @@ def resolve(name: str | None, devices: Sequence[InputDevice], aliases: Mapping[s
         raise UnavailableError(
             f"input {shown} is a number, and numbers change from boot to boot", remedy=_candidates(devices)
         )
-    for exact in (lambda d: wanted in (d.stable_name, d.name), lambda d: wanted.lower() == d.name.lower()):
+    for exact in (
+        lambda d: wanted in (d.stable_name, d.name),
+        lambda d: wanted == d.card_id != "",
+        lambda d: wanted.lower() == d.name.lower(),
+    ):
         matches = [device for device in devices if exact(device)]
         if matches:
             break
@@ -168,4 +176,5 @@ def _hidden(card: CaptureCard, root: Path) -> InputDevice:
         default_rate_hz=0,
         problem=problem,
         hardware=(card.card, card.device),
+        card_id=card.card_id,
     )

@@ -104,8 +104,10 @@ def _install(args: argparse.Namespace) -> int:
     for path in files.write_files(root, wanted):
         print(f"written {path}")
     config = load_config(root / files.CONFIG, environment={}).config
-    if config.model.bundle != str(root / bundle):
-        note(f"warning: {root / files.CONFIG} names another bundle, {config.model.bundle}")
+    named = {machine.bundle or config.model.bundle for machine in config.machines.values()} or {config.model.bundle}
+    if str(root / bundle) not in named:
+        others = ", ".join(sorted(str(path) for path in named))
+        note(f"warning: {root / files.CONFIG} does not name that bundle, but {others}")
     if key_name is not None and config.model.public_key != str(root / files.CONFIG_DIRECTORY / key_name):
         note(f"warning: {root / files.CONFIG} does not name that key; set model.public_key: {key_name}")
     if args.root is not None:

@@ -90,7 +90,9 @@ class LiveRun:
         at: Unix UTC s, None: now.
         """
         self._loss_told = self._loss_told or lost_s > 0
-        time = self._clock() if at is None else at
+        before_s = self._clock.stepped_s
+        self._follow_clock()  # nothing is scored while a microphone is waited for
+        time = self._clock() if at is None else at + self._clock.stepped_s - before_s
         self._write(SourceRecord(self._machine, time, self._source.name, event, message, lost_s))
 
     def microphone(self, found: str, enrolled: str | None) -> None:

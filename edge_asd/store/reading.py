@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -118,7 +119,8 @@ class Reader:
 def directory_to_read(environment: Mapping[str, str], service: Path = SERVICE_DIRECTORY) -> Path:
     """Where to look for events: in the service's store where there is a service, else in one's own."""
     named = service_directory(environment)
-    return named or (service if service.exists() else own_directory(environment))
+    # Of a service with a dynamic user it is a link to where only root may look.
+    return named or (service if os.path.lexists(service) else own_directory(environment))
 
 
 def mark_alarm(directory: Path, name: str, mark: str, value: bool) -> tuple[str, str]:

@@ -47,6 +47,13 @@ def test_an_exact_name_wins_over_others_that_contain_it() -> None:
     assert resolve("mic", [device("mic"), device("mic two")]).name == "mic"
 
 
+def test_a_card_that_a_rule_named_is_found_by_that_name_unless_alsa_has_one() -> None:
+    named = device("USB PnP Sound Device: Audio (hw:1,0)", "usb:0d8c:0014:A1", card_id="mic0")
+    assert resolve("mic0", [named, CAMERA]) is named
+    shared = device("mic0")
+    assert resolve("mic0", [named, shared]) is shared, "such as a dsnoop of it in asound.conf"
+
+
 @pytest.mark.parametrize(
     "name, word",
     [("usb", "fits 2 devices"), ("attic", "no input is called"), ("", "no input is called"), ("1", "boot to boot")],
@@ -103,7 +110,9 @@ def card_tree(root: Path) -> Path:
 
 
 def test_cards_have_names_that_survive_a_reboot(tmp_path: Path) -> None:
-    names = {(c.card, c.device): c.stable_name for c in capture_cards(card_tree(tmp_path))}
+    cards = capture_cards(card_tree(tmp_path))
+    assert [c.card_id for c in cards] == ["PCH", "Mic", "Mic,1", "Mic_1", "Device", "Clone", "Clone_1"]
+    names = {(c.card, c.device): c.stable_name for c in cards}
     assert names == {
         (0, 0): "card:PCH",
         (1, 0): "usb:0d8c:0014:A1",

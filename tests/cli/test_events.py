@@ -179,6 +179,9 @@ def test_the_service_s_store_is_read_unless_only_the_person_has_one(tmp_path: Pa
     assert own_directory(home) == own
     assert own_directory({**home, "XDG_STATE_HOME": "/x"}) == Path("/x/edge-asd")
     assert directory_to_read(home, service) == own
+    service.symlink_to("private/of-root-only")
+    assert directory_to_read(home, service) == service, "told then that it cannot be read, not that there is none"
+    service.unlink()
     service.mkdir()
     assert directory_to_read(home, service) == service
     assert directory_to_read({**home, "STATE_DIRECTORY": "/a:/b"}, service) == Path("/a")

@@ -15,6 +15,7 @@ from edge_asd.bundle import Bundle
 from edge_asd.detector import WindowScore
 from edge_asd.errors import DataError
 from edge_asd.explain import Explanation
+from edge_asd.formats import iso_utc
 from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
 from edge_asd.monitor.clock import RunClock
 from edge_asd.monitor.live import LiveRun, stop_on_signals
@@ -259,3 +260,17 @@ def test_a_clock_set_in_the_middle_of_an_alarm_moves_its_start_and_is_told_once(
     assert "clock" not in end.to_dict()
     assert end.event.start == start.event.start + 86400.0
     assert end.event.id == start.event.id
+
+
+def test_a_clock_set_while_a_microphone_is_waited_for_is_told_without_a_score() -> None:
+    now = {"wall": 500.0, "set": False}
+    clock = RunClock(wall=lambda: now["wall"], monotonic=lambda: 0.0, is_set=lambda: bool(now["set"]))
+    kept = Kept()
+    run = live(FakeSource([]), ScriptedDetector([]), kept, clock=clock)
+    run.report("waiting", "not there", at=clock())
+    now.update(wall=500.0 + 86400.0, set=True)
+    run.report("waiting", "not there", at=clock())
+    first, told, second = (record.to_dict() for record in kept.records)
+    assert first["clock"] == "unset"
+    assert (told["type"], told["step_s"]) == ("clock", 86400.0)
+    assert second["time"] == iso_utc(500.0 + 86400.0) and "clock" not in second

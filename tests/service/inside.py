@@ -34,8 +34,9 @@ RestartSec=1
 LIMIT_S = 60.0
 
 
-def edge_asd(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, env={**os.environ, **ENVIRONMENT})
+def edge_asd(*words: str, user: str | None = None) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **ENVIRONMENT}
+    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, env=environment, user=user)
 
 
 def shown(*properties: str) -> dict[str, str]:
@@ -116,7 +117,7 @@ def scores_keep_coming() -> dict[str, Any]:
 
 def command_status() -> dict[str, Any]:
     done = edge_asd("status", "--json")
-    seen = edge_asd("service", "status")
+    seen = edge_asd("service", "status", user="nobody")
     logs = edge_asd("service", "logs", "--lines=3").returncode
     return {"logs": logs, "code": done.returncode, "state": machine().get("state"), "service": seen.stdout}
 
@@ -177,6 +178,7 @@ def events_read() -> dict[str, Any]:
         "pin": missing,
         "more": more > 0,
         "root": owner == 0,
+        "as_nobody": edge_asd("events", user="nobody").stderr,
         "fault": disk.get("fault"),
         "used": disk.get("used_bytes", 0) > 0,
     }

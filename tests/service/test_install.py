@@ -72,7 +72,10 @@ def test_a_kept_config_that_is_wrong_or_names_another_bundle_is_told(
     install(root, bundle, "--device", "mic0")
     (root / CONFIG).write_text("model: {bundle: other.asd}\n")
     assert install(root, bundle, "--device", "mic0") == 0
-    assert "names another bundle" in capsys.readouterr().err
+    assert "does not name that bundle, but" in capsys.readouterr().err
+    (root / CONFIG).write_text("machines: {fan: {bundle: fan.asd, device: a}, pump: {bundle: pump.asd, device: b}}\n")
+    assert install(root, bundle, "--device", "mic0") == 0
+    assert "warning" not in capsys.readouterr().err
     (root / CONFIG).write_text("modle: {}\n")
     assert install(root, bundle, "--device", "mic0") == 78
 

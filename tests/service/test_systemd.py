@@ -148,6 +148,7 @@ def test_booted_without_a_card_it_is_ready_and_waits(results: dict[str, Any]) ->
 def test_what_happened_is_kept_and_read_beside_the_running_service(results: dict[str, Any]) -> None:
     seen = results["events_read"]
     assert {"lost", "opened", "waiting"} <= set(seen.pop("events")), seen
+    assert "sudo" in seen["as_nobody"] and "Traceback" not in seen.pop("as_nobody"), seen
     expected = {"code": 0, "pin": 66, "more": True, "root": False, "fault": None, "used": True}
     assert seen == expected
 
