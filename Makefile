@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench chaos clean
 
 demo: $(VENV)/.device-installed
 	$(BIN)/edge-asd run --demo
@@ -23,6 +23,11 @@ lint: $(VENV)/.test-installed
 
 bench: $(VENV)/.test-installed
 	$(BIN)/python -m benchmarks.pipeline
+
+# Faults injected for real: benchmarks/RESILIENCE.md. ONLY=fault repeats one; half an hour of both cores in all.
+chaos: $(VENV)/.test-installed
+	sh tests/debian_packages.sh
+	$(BIN)/python -m benchmarks.chaos $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \

@@ -44,7 +44,8 @@ class SourceEvent:
 
 
 class MicrophoneSource:
-    """Blocks from a microphone, for as long as `stop` is not set. `stable_name` is the device's, once it was heard.
+    """Blocks from a microphone, for as long as `stop` is not set. `stable_name` and `heard_hz` are the device's, once
+    it was heard.
 
     device: name as `devices.resolve` takes it; None for the default input.
     rate_hz: the model's rate; the device is opened at it, or at a better one and resampled.
@@ -83,6 +84,7 @@ class MicrophoneSource:
         self.rate_hz = rate_hz
         self.note = ""
         self.stable_name = ""
+        self.heard_hz = 0
         self._device = device
         self._channel = channel
         self._device_rate_hz = device_rate_hz
@@ -205,6 +207,7 @@ class MicrophoneSource:
         if self._last_heard_s is not None:
             gap = max(1, round((began_s - self._last_heard_s) * self.rate_hz))
         self.stable_name = feed.device.stable_name
+        self.heard_hz = feed.rate_hz
         detail = f"{feed.device.label} at {feed.rate_hz} Hz, channel {feed.channel}"
         self._report("back" if self._last_heard_s is not None else "opened", detail, gap)
         self._failures = 0

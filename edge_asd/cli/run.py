@@ -199,7 +199,12 @@ def _built(
             if event.kind == "opened" and source.note:
                 note(f"{source.name}: {source.note}")
             if event.kind in ("opened", "back"):
-                live.microphone(source.stable_name, bundle.provenance.get("microphone"))
+                live.microphone(
+                    source.stable_name,
+                    bundle.provenance.get("microphone"),
+                    found_hz=source.heard_hz,
+                    enrolled_hz=int(bundle.provenance.get("microphone_hz", 0)),
+                )
 
         source = open_microphone(
             machine.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event, clock=clock, captures=captures

@@ -97,4 +97,5 @@ def listen(
         source.close()
     if source.note:
         note(f"{source.name}: {source.note}")
-    return {"source": f"device {source.name}", "microphone": source.stable_name}
+    microphone = {"microphone": source.stable_name, "microphone_hz": str(source.heard_hz)}
+    return {"source": f"device {source.name}", **microphone}

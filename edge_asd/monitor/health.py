@@ -22,7 +22,7 @@ QUIET_DB, LOUD_DB = 15.0, 10.0
 HUM_RISE_DB, HUM_LEAST_DB = 10.0, 0.0
 """Above the enrolment's hum, and in itself: hum that is not at least half of the low sound is nobody's trouble."""
 OVERRUNS, OVERRUNS_SPAN_S = 10, 60
-SWAPPED = "swapped"
+SWAPPED, NARROW = "swapped", "narrow"
 
 
 @dataclass(frozen=True)
@@ -77,14 +77,24 @@ class Health:
             end = block.position + block.samples.size - rest.size
             yield from self._second(second, end / self._rate_hz, self._time(block, end))
 
-    def microphone(self, found: str, enrolled: str | None, time: float) -> Iterator[HealthRecord]:
+    def microphone(
+        self, found: str, enrolled: str | None, time: float, *, found_hz: int = 0, enrolled_hz: int = 0
+    ) -> Iterator[HealthRecord]:
         """A microphone was opened; tell when it is not the one that was enrolled with, and when it is again.
 
-        found, enrolled: stable names; None: not known. time: Unix UTC s.
+        found, enrolled: stable names; None: not known. time: Unix UTC s. found_hz, enrolled_hz: rates they are opened
+        at; 0: not known. A rate below the model's leaves its upper bands empty: no fault of the machine's, so it is
+        told, unless it was so at enrolment.
         """
         swapped = enrolled is not None and found != enrolled
         words = f"this is {found}, and {enrolled} was enrolled with: enrol again, or plug that one in"
         yield from self._changed(SWAPPED, swapped, words, time)
+        needed_hz = min(self._rate_hz, enrolled_hz or self._rate_hz)
+        words = (
+            f"{found} gives {found_hz} Hz and {needed_hz} Hz were enrolled with: nothing above {found_hz // 2} Hz is "
+            "heard; use a microphone with that rate, or enrol again with this one"
+        )
+        yield from self._changed(NARROW, 0 < found_hz < needed_hz, words, time)
 
     def _time(self, block: AudioBlock, position: int) -> float:
         return block.captured_at + (position - block.position) / self._rate_hz

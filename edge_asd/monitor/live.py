@@ -95,9 +95,13 @@ class LiveRun:
         time = self._clock() if at is None else at + self._clock.stepped_s - before_s
         self._write(SourceRecord(self._machine, time, self._source.name, event, message, lost_s))
 
-    def microphone(self, found: str, enrolled: str | None) -> None:
-        """A microphone was opened: `found` and `enrolled` are stable names, None where not known."""
-        for record in self._health.microphone(found, enrolled, self._clock()) if self._health else ():
+    def microphone(self, found: str, enrolled: str | None, *, found_hz: int = 0, enrolled_hz: int = 0) -> None:
+        """A microphone was opened; see `Health.microphone`."""
+        if self._health is None:
+            return
+        for record in self._health.microphone(
+            found, enrolled, self._clock(), found_hz=found_hz, enrolled_hz=enrolled_hz
+        ):
             self._write(record)
 
     def run(self) -> SummaryRecord:

@@ -1,4 +1,4 @@
-/* A microphone that is not there: an ALSA ioplug that captures a known pattern in real time and fails on demand.
+/* A microphone that is not there: an ALSA ioplug that captures known sound in real time and fails on demand.
  *
  * Frame n holds n * 40503 + channel * 12345 in as many low bits as the format has (16, or 24 in S32_LE), so that a test
  * can tell from the samples alone which frames were lost. n follows the wall clock from the first start after an open.
@@ -7,10 +7,14 @@
  * busy (open fails with -EBUSY); overrun:K:FRAMES (once for each new K: deaf while FRAMES pass, then an xrun);
  * hang (no sound, and stopping never returns while the word stands); broken (an xrun that no preparing ends: PortAudio
  * tries again without a pause, and writes a line to standard error each time).
+ *
+ * Beside the control file, NAME.sound (raw S16, mono) is played instead of the pattern, over and over, from its
+ * beginning whenever capture starts or the file is another one; NAME.rate is the only rate from the next open on.
  */
 #include <alsa/asoundlib.h>
 #include <alsa/pcm_external.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
 
@@ -21,6 +25,9 @@ typedef struct {
     int64_t base, next;         /* frame the hardware buffer began at; frame the next transfer gives */
     int64_t frozen;             /* frames there when it went deaf, -1 while it hears */
     int overruns_done;
+    int16_t *sound;
+    int64_t n_sound, sound_base; /* its frames; the frame at which it begins */
+    ino_t sound_file;
 } fake_t;
 
 static double now(void) {
@@ -43,6 +50,27 @@ static int broken(fake_t *fake) {
     return !strcmp(word, "broken");
 }
 
+static FILE *beside(fake_t *fake, const char *ending) {
+    char path[512];
+    snprintf(path, sizeof path, "%s.%s", fake->control, ending);
+    return fopen(path, "r");
+}
+
+static void look_for_sound(fake_t *fake) {
+    FILE *file = beside(fake, "sound");
+    struct stat about = {0};
+    if (!file && errno != ENOENT) return; /* such as no descriptors left: what was loaded goes on */
+    if (file) fstat(fileno(file), &about);
+    if (about.st_ino != fake->sound_file) {
+        free(fake->sound);
+        fake->sound = about.st_size ? malloc(about.st_size) : NULL;
+        fake->n_sound = fake->sound ? (int64_t)fread(fake->sound, 2, about.st_size / 2, file) : 0;
+        fake->sound_file = about.st_ino;
+        fake->sound_base = fake->next;
+    }
+    if (file) fclose(file);
+}
+
 static int64_t produced(fake_t *fake) { return (int64_t)((now() - fake->started) * fake->io.rate); }
 
 /* What the control file asks for now: 0, -ENODEV, or -EAGAIN while no sound comes. */
@@ -61,7 +89,7 @@ static int state(fake_t *fake) {
 static int fake_start(snd_pcm_ioplug_t *io) {
     fake_t *fake = io->private_data;
     if (!fake->started) fake->started = now();
-    fake->base = fake->next = produced(fake);
+    fake->base = fake->next = fake->sound_base = produced(fake);
     return 0;
 }
 
@@ -91,10 +119,15 @@ static snd_pcm_sframes_t fake_pointer(snd_pcm_ioplug_t *io) {
 static snd_pcm_sframes_t fake_transfer(snd_pcm_ioplug_t *io, const snd_pcm_channel_area_t *areas,
                                        snd_pcm_uframes_t offset, snd_pcm_uframes_t size) {
     fake_t *fake = io->private_data;
+    look_for_sound(fake);
     for (unsigned channel = 0; channel < io->channels; channel++) {
         char *at = (char *)areas[channel].addr + (areas[channel].first + areas[channel].step * offset) / 8;
         for (snd_pcm_uframes_t i = 0; i < size; i++, at += areas[channel].step / 8) {
             uint32_t value = (uint32_t)(fake->next + i) * 40503u + channel * 12345u;
+            if (fake->n_sound) {
+                value = (uint32_t)(int32_t)fake->sound[(fake->next + i - fake->sound_base) % fake->n_sound];
+                if (io->format == SND_PCM_FORMAT_S32_LE) value <<= 8;
+            }
             if (io->format == SND_PCM_FORMAT_S32_LE) *(uint32_t *)at = value << 8;
             else *(uint16_t *)at = (uint16_t)value;
         }
@@ -120,12 +153,14 @@ static int fake_prepare(snd_pcm_ioplug_t *io) {
     struct itimerspec every = {{0, 5000000}, {0, 5000000}};
     if (broken(fake)) return -EIO;
     fake->base = fake->next = fake->started ? produced(fake) : 0;
+    fake->sound_base = fake->base;
     return timerfd_settime(io->poll_fd, 0, &every, NULL) < 0 ? -errno : 0;
 }
 
 static int fake_close(snd_pcm_ioplug_t *io) {
     fake_t *fake = io->private_data;
     close(io->poll_fd);
+    free(fake->sound);
     free(fake->control);
     free(fake);
     return 0;
@@ -156,6 +191,11 @@ SND_PCM_PLUGIN_DEFINE_FUNC(fakemic) {
     fake->frozen = -1;
     fake->control = strdup(control);
     read_control(fake, word, sizeof word);
+    FILE *other = beside(fake, "rate");
+    if (other) {
+        if (fscanf(other, "%ld", &rate) != 1) rate = 16000;
+        fclose(other);
+    }
     int failed = !strcmp(word, "unplug") ? -ENODEV : !strcmp(word, "busy") ? -EBUSY : 0;
     fake->io.version = SND_PCM_IOPLUG_VERSION;
     fake->io.name = "Fake microphone";

@@ -111,6 +111,17 @@ def test_another_microphone_is_told_until_the_enrolled_one_is_back() -> None:
     assert (ended.kind, ended.state) == ("swapped", "end")
 
 
+def test_a_microphone_slower_than_the_enrolled_one_is_told() -> None:
+    health = Health("fan", RATE_HZ, NORMAL)
+    assert list(health.microphone("usb:a", "usb:a", 1.0, found_hz=48000)) == []
+    (started,) = health.microphone("usb:a", "usb:a", 2.0, found_hz=8000, enrolled_hz=48000)
+    assert (started.kind, started.state) == ("narrow", "start")
+    assert "8000 Hz" in started.message and "16000 Hz" in started.message
+    (ended,) = health.microphone("usb:a", "usb:a", 3.0, found_hz=RATE_HZ, enrolled_hz=48000)
+    assert (ended.kind, ended.state) == ("narrow", "end")
+    assert list(health.microphone("usb:a", "usb:a", 4.0, found_hz=8000, enrolled_hz=8000)) == []
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_healthy_simulated_machine_is_healthy(kind: str) -> None:
     rng = np.random.default_rng(7)

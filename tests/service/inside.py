@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -265,9 +265,10 @@ STEPS = (
 )
 
 
-def main() -> None:
+def main(steps: Sequence[Callable[[], dict[str, Any]]]) -> None:
+    """Take the steps, write down what they saw."""
     results: dict[str, Any] = {}
-    for step in STEPS:
+    for step in steps:
         try:
             results[step.__name__] = step()
         except Exception:
@@ -277,4 +278,5 @@ def main() -> None:
     (SHARED / "results.json").write_text(json.dumps(results))
 
 
-main()
+if __name__ == "__main__":
+    main(STEPS)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +11,7 @@ import pytest
 
 from edge_asd.bundle import Bundle, save_bundle
 from tests.fakes.microphone import FakeMicrophones, build_plugin
-
-REPOSITORY = Path(__file__).parents[2]
-BOOT_LIMIT_S = 200
-UNITS = {
-    "edge-test.target": "[Unit]\nRequires=basic.target dbus.service edge-test.service\nAfter=basic.target\n",
-    "edge-test.service": """\
-[Unit]
-After=basic.target dbus.service
-[Service]
-Type=oneshot
-TimeoutStartSec=150
-StandardOutput=file:/edge/driver.txt
-StandardError=inherit
-ExecStart={python} {inside} {program} /edge {repository}
-ExecStopPost=/bin/systemctl poweroff --force
-""",
-}
+from tests.service.container import NoContainer, StuckContainer, booted
 
 pytestmark = [
     pytest.mark.xdist_group("systemd"),
@@ -43,66 +23,20 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> Iterator[dict[str, Any]]:
+def results(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Bundle) -> dict[str, Any]:
     """Boot, run every step of `inside.py`, power off; what it saw."""
     folder = tmp_path_factory.mktemp("systemd")
-    shared, overlay = folder / "edge", folder / "overlay"
+    shared = folder / "edge"
     shared.mkdir()
-    overlay.mkdir()
     build_plugin(shared)
     FakeMicrophones(Path("/edge"), Path("/edge/libfakemic.so"), on_disk=shared).environment()
     save_bundle(tiny_bundle, shared / "fan.asd")
-    for path in (shared, *shared.iterdir()):
-        path.chmod(0o755)
-    subprocess.run(["mount", "-t", "tmpfs", "edge-asd-test", str(overlay)], check=True)
     try:
-        root = _overlaid(overlay)
-        # Python itself may be root's own here, and the service runs as nobody in particular.
-        for folder_above in reversed(Path(sys.base_prefix).resolve().parents):
-            (root / folder_above.relative_to("/")).chmod(0o755)
-        for name, text in UNITS.items():
-            filled = text.format(
-                python=sys.executable,
-                inside=REPOSITORY / "tests/service/inside.py",
-                program=Path(sys.executable).with_name("edge-asd"),
-                repository=REPOSITORY,
-            )
-            (root / "etc/systemd/system" / name).write_text(filled)
-        _boot(root, shared, folder / "console.txt")
-        yield json.loads((shared / "results.json").read_text())
-    finally:
-        subprocess.run(["umount", str(overlay / "root")], check=False, capture_output=True)
-        subprocess.run(["umount", str(overlay)], check=False, capture_output=True)
-
-
-def _overlaid(overlay: Path) -> Path:
-    upper, work, root = overlay / "upper", overlay / "work", overlay / "root"
-    for path in (upper, work, root):
-        path.mkdir()
-    options = f"lowerdir=/,upperdir={upper},workdir={work}"
-    done = subprocess.run(
-        ["mount", "-t", "overlay", "overlay", "-o", options, str(root)], capture_output=True, text=True
-    )
-    if done.returncode:
-        pytest.skip(f"an overlay of / cannot be mounted here: {done.stderr.strip()}")
-    return root
-
-
-def _boot(root: Path, shared: Path, console: Path) -> None:
-    # nspawn wants its own directory below /run in memory, which not every machine's /run is.
-    command = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs tmpfs /run && exec "$@"', "sh"]
-    command += ["systemd-nspawn", f"--directory={root}", "--register=no", "--keep-unit", "--private-network"]
-    command += ["--link-journal=no", f"--bind={shared}:/edge", f"--bind-ro={REPOSITORY}"]
-    command += ["--boot", "--", "--unit=edge-test.target"]
-    with console.open("wb") as out:
-        try:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=BOOT_LIMIT_S
-            )
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"the container did not power off: {console.read_text(errors='replace')[-2000:]}")
-    if done.returncode:
-        pytest.skip(f"no container boots here: {' '.join(console.read_text(errors='replace').split())[-200:]}")
+        return booted(folder, shared, Path(__file__).with_name("inside.py"))
+    except NoContainer as why:
+        pytest.skip(str(why))
+    except StuckContainer as stuck:
+        pytest.fail(f"the container did not power off: {stuck}")
 
 
 def test_it_is_ready_after_the_first_score(results: dict[str, Any]) -> None:
