@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_asd.audio.block import AudioBlock
+from benchmarks.stream import stream
 from edge_asd.bundle import load_bundle
 from edge_asd.frontend import LogMel, log_mel
 from edge_asd.native import library
@@ -53,20 +53,6 @@ def main() -> None:
                 os.getpriority(0, MARK)
     said = {"parts": list(parts), "step_s": contract.step_s, "extra_turns": LONG_TURNS - SHORT_TURNS}
     print(json.dumps({**said, "kernels_apart_db": float(apart_db)}))
-
-
-def stream(detector, sound: np.ndarray, step: int) -> Callable[[], object]:
-    """A call that feeds one step of sound to `detector`, as `edge-asd run` does."""
-    position = 0
-
-    def push() -> object:
-        nonlocal position
-        start = position % (sound.size - step)
-        scores = detector.push(AudioBlock(sound[start : start + step], position, 0.0))
-        position += step
-        return scores
-
-    return push
 
 
 if __name__ == "__main__":

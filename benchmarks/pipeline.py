@@ -20,8 +20,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
+from benchmarks.stream import stream
 from benchmarks.timing import machine, take_turns
-from edge_asd.audio.block import AudioBlock
 from edge_asd.bank import EmbeddingBank, unit_vectors
 from edge_asd.bundle import Bundle
 from edge_asd.detector import Detector
@@ -158,15 +158,7 @@ def _stream(embedder: Embedder, bundle: Bundle, sound: np.ndarray, *, no_overlap
     detector = Detector(contract, bundle.normal, bundle.live_calibrations, bundle.aggregation, embedder)
     step = contract.step_frames * contract.features.hop_samples
     del os.environ[library.CHOICE_VARIABLE]
-    position = 0
-
-    def push() -> None:
-        nonlocal position
-        start = position % (sound.size - step)
-        detector.push(AudioBlock(sound[start : start + step], position, 0.0))
-        position += step
-
-    return push
+    return stream(detector, sound, step)
 
 
 def _peer(width: float, bank: EmbeddingBank, sound: np.ndarray, window: int, step: int, spec):

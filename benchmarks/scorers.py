@@ -22,8 +22,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
+from benchmarks.stream import stream
 from benchmarks.timing import machine, take_turns
-from edge_asd.audio.block import AudioBlock
 from edge_asd.calibration import fit_threshold
 from edge_asd.clips import read_frames
 from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, Enrolment
@@ -245,15 +245,7 @@ def _stream(
     enrolment.add_samples(enrolled, "normal sound")
     detector = enrolment.finish({}).detector()
     step = model.contract.step_frames * model.contract.features.hop_samples
-    position = 0
-
-    def push() -> None:
-        nonlocal position
-        start = position % (heard.size - step)
-        detector.push(AudioBlock(heard[start : start + step], position, 0.0))
-        position += step
-
-    return push
+    return stream(detector, heard, step)
 
 
 def _pair(aucs: Sequence[float] | np.ndarray | None) -> str:

@@ -23,6 +23,7 @@ DEFAULT_PACKAGE = Path(__file__).parent / "models" / "mfn-128"
 PRECISIONS = ("int8", "fp32")
 FORMATS = ("onnx", "tflite", "ort")
 PACKAGE_SCHEMA = 2
+MANIFEST = "model.json"
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,20 @@ def load_all(package: Path = DEFAULT_PACKAGE) -> list[Model]:
     return [load_model(package, precision, (name,)) for name, entries in files.items() for precision in entries]
 
 
+def holds_network(path: Path) -> bool:
+    """Whether `path` is a network file, or a directory with one in it."""
+    return any(file.suffix[1:] in FORMATS for file in (path, *path.glob("*")) if file.is_file())
+
+
 def read_manifest(package: Path) -> dict[str, Any]:
     """`model.json` of a package, in today's schema. Raises MissingInputError, DataError."""
-    path = package / "model.json"
+    path = package / MANIFEST
     if not path.is_file():
+        if holds_network(package):
+            raise DataError(
+                f"{package}: a network without a contract (model.json is missing)",
+                remedy="name a model package, the directory that edge-asd export wrote",
+            )
         raise MissingInputError(f"{package}: no model package there (model.json is missing)")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ import numpy as np
 from edge_asd.contract import ModelContract
 from edge_asd.errors import DataError, MissingInputError, UsageError
 from edge_asd.inference.embedder import normalised
-from edge_asd.model_package import load_model, read_manifest
+from edge_asd.model_package import MANIFEST, holds_network, load_model, read_manifest
 from export.calibration import with_cut_bands
 from export.choice import CONVOLUTIONAL, TRANSFORMER, WIDE, Candidate, Limits, Scheme, candidates, chosen
 from export.integer_ops import OpCount, onnx_integer_ops, require_integer
@@ -55,11 +55,7 @@ def load_source(path: Path) -> Source:
     Raises MissingInputError (nothing there), DataError (a bare network without a contract, a float network that goes by
     the name of int8, damage).
     """
-    if path.is_file() and path.suffix in (".onnx", ".ort", ".tflite"):
-        raise DataError(
-            f"{path}: a network without a contract", remedy="name the directory of a model package or of a training run"
-        )
-    if (path / "model.json").is_file():
+    if (path / MANIFEST).is_file() or holds_network(path):
         return _from_package(path)
     if not path.is_dir():
         raise MissingInputError(f"{path}: no such directory", remedy="give RUN/best of an edge-asd train run")
@@ -207,7 +203,7 @@ def put(
     Raises DataError where the directory holds a package of other weights or another contract.
     """
     joined = {**source.provenance, "weights": source.weights, **provenance}
-    if not (out_dir / "model.json").is_file():
+    if not (out_dir / MANIFEST).is_file():
         write_package(out_dir, source.contract, networks, joined)
         return
     manifest = read_manifest(out_dir)

@@ -12,7 +12,7 @@ import numpy as np
 
 from edge_asd.atomic import write_atomically
 from edge_asd.contract import ModelContract
-from edge_asd.model_package import PACKAGE_SCHEMA, describe_member, read_manifest
+from edge_asd.model_package import MANIFEST, PACKAGE_SCHEMA, describe_member, read_manifest
 
 
 def write_package(
@@ -35,7 +35,7 @@ def write_package(
         "files": files,
         "provenance": provenance,
     }
-    write_atomically(out_dir / "model.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    write_atomically(out_dir / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def add_network(package: Path, network_format: str, precision: str, network: bytes, provenance: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ def add_network(package: Path, network_format: str, precision: str, network: byt
     write_atomically(package / name, network)
     manifest["files"].setdefault(network_format, {})[precision] = {"file": name, **describe_member(network)}
     manifest["provenance"] = {**manifest.get("provenance", {}), **provenance}
-    write_atomically(package / "model.json", (json.dumps(manifest, indent=2) + "\n").encode())
+    write_atomically(package / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
 
 
 def tool_versions() -> dict[str, str]:

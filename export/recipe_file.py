@@ -27,8 +27,12 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     if path.suffix not in (".yaml", ".yml"):
         path = RECIPES / f"{name_or_path}.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(p.stem for p in RECIPES.glob("*.yaml")))
-        raise MissingInputError(f"no recipe {str(name_or_path)!r}", remedy=f"give a .yaml file or one of: {known}")
+        known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
+        near = nearest(path.stem, known)
+        raise MissingInputError(
+            f"no recipe {str(name_or_path)!r}",
+            remedy=f"did you mean {near!r}? Give a .yaml file that is there or one of: {', '.join(known)}",
+        )
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

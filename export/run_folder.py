@@ -106,7 +106,7 @@ class RunFolder:
 def load_state(folder: Path) -> tuple[Network, Recipe, dict[str, Any]]:
     """A trained network in eval mode with its recipe and metrics, from RUN/best or RUN/last (RUN means RUN/best).
 
-    Raises MissingInputError, DataError (damaged, or weights of another network).
+    Raises MissingInputError, ConfigError (the recipe), DataError (damaged, or weights of another network).
     """
     if not (folder / WEIGHTS).is_file() and (folder / "best" / WEIGHTS).is_file():
         folder = folder / "best"
@@ -114,17 +114,30 @@ def load_state(folder: Path) -> tuple[Network, Recipe, dict[str, Any]]:
         raise MissingInputError(
             f"{folder}: no trained model there ({WEIGHTS} is missing)", remedy="give RUN/best of an edge-asd train run"
         )
+    if not (folder / RECIPE).is_file():
+        raise MissingInputError(f"{folder}: {RECIPE} is missing", remedy="copy the whole directory of the run")
     recipe = load_recipe(folder / RECIPE)
     model = build_network(recipe)
     try:
         model.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
     except Exception as error:  # a damaged file raises anything, other shapes RuntimeError
-        what = " ".join(str(error).split())[:120]
+        what = " ".join(str(error).split()).split(". ")[0][:200]
         raise DataError(f"{folder / WEIGHTS}: not the weights of this recipe: {what}", remedy="train again") from error
-    metrics_path = folder / METRICS
-    metrics = json.loads(metrics_path.read_text(encoding="utf-8")) if metrics_path.is_file() else {}
     model.eval()
-    return model, recipe, metrics
+    return model, recipe, _metrics(folder / METRICS)
+
+
+def _metrics(path: Path) -> dict[str, Any]:
+    """What was noted of a state; nothing where the file is gone, for it is for people."""
+    if not path.is_file():
+        return {}
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON: {error}", remedy="delete it, or train again") from error
+    if not isinstance(metrics, dict):
+        raise DataError(f"{path}: expected an object", remedy="delete it, or train again")
+    return metrics
 
 
 def _saved(state: Any) -> bytes:

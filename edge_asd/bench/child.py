@@ -21,6 +21,8 @@ from typing import Any  # noqa: E402
 
 import numpy as np  # noqa: E402
 
+from edge_asd.errors import EdgeAsdError  # noqa: E402
+
 WARM_UP_STEPS = 3
 STAGES = ("feature", "model", "score", "step")
 
@@ -130,4 +132,7 @@ def _percentiles(times_ms: list[float]) -> dict[str, float]:
 
 if __name__ == "__main__":
     asked = json.load(sys.stdin)
-    json.dump({"enrol": enrol, "listen": listen}[asked["task"]](asked), sys.stdout)
+    try:
+        json.dump({"enrol": enrol, "listen": listen}[asked["task"]](asked), sys.stdout)
+    except EdgeAsdError as failure:
+        sys.exit(str(failure))  # the row's "error": what happened, in one line

@@ -58,7 +58,7 @@ def test_a_package_nothing_here_can_run_is_unavailable(tmp_path: Path) -> None:
 def test_a_candidate_that_fails_is_a_row_with_its_error(tmp_path: Path, steady_sound) -> None:
     (tmp_path / "model.json").write_text("{")
     (failed,) = measure(tmp_path, [Candidate("onnxruntime", "int8")], steady_sound(12.0), 0.1)
-    assert "not valid JSON" in failed["error"]
+    assert failed["error"].startswith(f"{tmp_path / 'model.json'}: not valid JSON")
 
 
 def test_the_command_measures_chooses_and_writes_the_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,8 +52,8 @@ def test_wrong_recipes_say_where_and_what(tmp_path, text, said):
 
 
 def test_a_missing_recipe_is_answered_with_the_known_names():
-    with pytest.raises(MissingInputError, match="mfn-128"):
-        load_recipe("mfn-129")
+    with pytest.raises(MissingInputError, match=r"did you mean 'mfn-classes'\?.*mfn-128, mfn-classes"):
+        load_recipe("mfn-clases")
 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
-from edge_asd.errors import ConfigError, DataError  # noqa: E402
+from edge_asd.errors import ConfigError, DataError, MissingInputError  # noqa: E402
 from export.batches import GeneratedBatches  # noqa: E402
 from export.recipe import AugmentSettings, HeadSettings, ModelSettings  # noqa: E402
 from export.run_folder import load_state  # noqa: E402
@@ -199,6 +199,22 @@ def test_the_best_state_is_the_one_given_back_and_kept(tiny_recipe, tiny_data, t
     assert loaded_recipe == recipe and metrics["provenance"] == {"data": "of a test"}
     last, _, _ = load_state(tmp_path / "last")
     assert torch.equal(weights(last), weights(model)) == (summary["best"]["step"] == 6)
+
+
+def test_a_state_with_parts_missing_or_damaged_says_which(tiny_recipe, tiny_data, tmp_path):
+    train(changed(tiny_recipe, steps=1), taught(tiny_recipe, tiny_data), tmp_path, key="k")
+    metrics, recipe, weights_file = (tmp_path / "best" / name for name in ("metrics.json", "recipe.yaml", "weights.pt"))
+    metrics.write_text("{")
+    with pytest.raises(DataError, match=r"metrics\.json: not valid JSON"):
+        load_state(tmp_path)
+    metrics.unlink()
+    assert load_state(tmp_path)[2] == {}
+    weights_file.write_bytes(weights_file.read_bytes()[:900])
+    with pytest.raises(DataError, match=r"not the weights of this recipe: [^.]*; train again$"):
+        load_state(tmp_path)
+    recipe.unlink()
+    with pytest.raises(MissingInputError, match=r"recipe\.yaml is missing"):
+        load_state(tmp_path)
 
 
 def test_a_loss_that_is_no_number_is_one_line(tiny_recipe, tiny_data, tmp_path):
