@@ -12,13 +12,13 @@ import argparse
 import os
 import sys
 from collections import Counter
+from dataclasses import replace
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
 from edge_asd.aggregation import Aggregation
-from edge_asd.calibration import EnrolmentScores
 from edge_asd.enrolment import Enrolment
 from edge_asd.evaluation.metrics import roc_auc
 from edge_asd.frontend import log_mel
@@ -75,7 +75,7 @@ def _machine(kind: str, seed: int, level_db: float, model: Model, embedder: Embe
     faulty = [[distances(heard(Fault(name, level_db))) for _ in range(3)] for name in FAULTS[kind]]
     kept, aucs = bundle.enrolment_scores, []
     for aggregation in (*map(Aggregation, SHARES), bundle.aggregation):
-        fusion = Fusion.fit(EnrolmentScores(kept.distances, kept.pieces, aggregation).per_clip())
+        fusion = Fusion.fit(replace(kept, aggregation=aggregation).per_clip())
 
         def scores(clips: list[np.ndarray], by=aggregation, fused=fusion) -> np.ndarray:
             return fused.score(np.array([by.over(clip) for clip in clips]))

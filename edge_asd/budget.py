@@ -25,7 +25,7 @@ class Budget:
 
     def __post_init__(self) -> None:
         if self.period not in PERIODS_S or not 0.0 < self.alarms <= MOST_A_PERIOD:
-            raise DataError(f"{self.alarms:g}/{self.period} is no false-alarm budget", remedy=f"write {EXAMPLES}")
+            raise DataError(f"{_plain(self.alarms)}/{self.period} is no false-alarm budget", remedy=f"write {EXAMPLES}")
 
     @classmethod
     def parse(cls, text: str) -> Budget:
@@ -46,4 +46,19 @@ class Budget:
         return self.alarms / self.period_s
 
     def __str__(self) -> str:
-        return f"{self.alarms:g}/{self.period}"
+        return f"{_plain(self.alarms)}/{self.period}"
+
+    @property
+    def words(self) -> str:
+        """ "1 false alarm a week", "2 false alarms an hour"."""
+        return f"{_plain(self.alarms)} false alarm{'' if self.alarms == 1 else 's'} {a_period(self.period)}"
+
+
+def a_period(period: str) -> str:
+    """ "a week", "an hour"."""
+    return f"{'an' if period == 'hour' else 'a'} {period}"
+
+
+def _plain(number: float) -> str:
+    """With all the digits `Budget.parse` reads, and no exponent, which it does not."""
+    return f"{number:.6f}".rstrip("0").rstrip(".")

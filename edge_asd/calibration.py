@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edge_asd.alarm_rate import Minima
-from edge_asd.budget import Budget
+from edge_asd.budget import Budget, a_period
 from edge_asd.contract import ModelContract
 from edge_asd.enrolment_scores import EnrolmentScores
 from edge_asd.errors import DataError
@@ -85,7 +85,7 @@ class Threshold:
             basis = f"{heard} were heard, long enough to have heard such alarms"
         else:
             basis = f"{heard} were heard, {self.budget} is extrapolated {float(f'{self.stretch:.2g}'):.0f}-fold"
-        return f"{basis}; expect between {_count(low)} and {_count(high)} false alarms a {wanted.period}"
+        return f"{basis}; expect between {_count(low)} and {_count(high)} false alarms {a_period(wanted.period)}"
 
 
 @dataclass(frozen=True)

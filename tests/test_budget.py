@@ -17,8 +17,14 @@ def test_budgets(text: str, seconds_an_alarm: float) -> None:
 
 
 def test_it_is_written_as_it_is_read() -> None:
-    for text in ("1/week", "0.5/day", "2/month"):
+    for text in ("1/week", "0.5/day", "2/month", "0.000001/year", "123.456789/hour", "1000/hour"):
         assert str(Budget.parse(text)) == text
+
+
+def test_in_words() -> None:
+    assert Budget.parse("1/week").words == "1 false alarm a week"
+    assert Budget.parse("0.5/day").words == "0.5 false alarms a day"
+    assert Budget.parse("20/hour").words == "20 false alarms an hour"
 
 
 @pytest.mark.parametrize(

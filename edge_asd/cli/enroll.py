@@ -197,7 +197,9 @@ def _kept(heard: dict[str, Any]) -> str:
 
 def _set_for(threshold: Threshold) -> str:
     if threshold.budget is not None:
-        return f"{threshold.budget.replace('/', ' false alarm a ', 1)}"
+        from edge_asd.budget import Budget
+
+        return Budget.parse(threshold.budget).words
     return f"{threshold.percentile:g} % of normal sound"
 
 

@@ -17,6 +17,7 @@ from edge_asd import __version__
 from edge_asd.clips import LOG_MEL_SUFFIX
 from edge_asd.errors import EdgeAsdError, MissingInputError
 from edge_asd.evaluation.cache import ArrayCache
+from edge_asd.frontend import LogMel
 from edge_asd.hearing import HeardClip, HeardPiece, hear_clip
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.inference.runtimes import AUTO
@@ -26,6 +27,7 @@ from edge_asd.scorers import ScorerSpec, uses_network
 CODE = (
     "audio",
     "inference",
+    "native",
     "scorers",
     "aggregation.py",
     "clips.py",
@@ -135,6 +137,7 @@ class _KeyMaker:
             "features": sorted({spec.features for spec in listener.specs}),
             "network": (hashlib.sha256(listener.model.network).hexdigest() if uses_network(listener.specs) else "none"),
             "runtime": listener.runtime,
+            "kernel": LogMel(listener.model.contract.features, padded=True).kernel,
             "code": code_version(),
             "libraries": {name: _library_version(name) for name in LIBRARIES},
             "machine": platform.machine(),
@@ -161,8 +164,8 @@ def code_version() -> str:
     digest = hashlib.sha256(__version__.encode())
     for name in CODE:
         place = package / name
-        for source in sorted(place.glob("*.py")) if place.is_dir() else [place]:
-            if source.is_file():
+        for source in sorted(place.iterdir()) if place.is_dir() else [place]:
+            if source.suffix in (".py", ".c") and source.is_file():
                 digest.update(source.read_bytes())
     return digest.hexdigest()
 

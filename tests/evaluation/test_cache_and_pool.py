@@ -13,6 +13,10 @@ import pytest
 from edge_asd.errors import UnavailableError
 from edge_asd.evaluation.cache import ArrayCache, default_directory
 from edge_asd.evaluation.pool import AHEAD, WorkerDied, map_in_order
+from edge_asd.evaluation.reader import ClipTask, Listener, _KeyMaker, code_version
+from edge_asd.model_package import Model
+from edge_asd.native import library
+from edge_asd.scorers import parse_scorers
 
 KEY = "ab" + "0" * 62
 ARRAYS = {"rows": np.arange(6, dtype=np.float32).reshape(2, 3), "words": np.array(["a", "ü"])}
@@ -125,3 +129,26 @@ def test_a_worker_that_dies_costs_its_task_only() -> None:
 def test_workers_that_all_die_end_the_run() -> None:
     with pytest.raises(UnavailableError, match=r"end at once \(signal 9\); try --jobs 1"):
         list(map_in_order(dier, (-1,), range(20), 2))
+
+
+def test_a_key_tells_the_kernels_of_log_mel_apart(
+    tiny_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = tmp_path / "clip.wav"
+    clip.write_bytes(b"any bytes")
+    keys = []
+    for kernel in ("numpy", "auto", "numpy"):
+        monkeypatch.setenv("EDGE_ASD_KERNEL", kernel)
+        keys.append(
+            _KeyMaker(Listener(tiny_model, parse_scorers("ranked:knn"))).key(ClipTask(str(clip), 0, None, True))
+        )
+    assert keys[0] == keys[2]
+    assert (keys[0] == keys[1]) == (library.load().functions is None)
+
+
+def test_the_hash_of_the_code_covers_the_kernel_in_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = code_version()
+    changed = (Path(library.FOLDER) / "logmel.c").read_bytes() + b"/* another */"
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: changed if path.name == "logmel.c" else read(path))
+    assert code_version() != before
