@@ -131,6 +131,10 @@ class Detector:
         self._needed_samples = self._window_samples
         self._window_start: int | None = None
 
+    def compare_with(self, normal: NormalSound) -> None:
+        """From the next window on, compare with this: the same scorers, knowing more."""
+        self._normal = normal
+
     def push(self, block: AudioBlock) -> list[WindowScore]:
         """Take the next block of the stream; give the windows it completes, oldest first."""
         if block.gap_samples:

@@ -47,10 +47,18 @@ def add_append_flags(parser: argparse.ArgumentParser) -> None:
         help="with --append: target (default), the condition the machine works in now; source, more of the first one",
     )
     parser.add_argument("--undo", type=Path, metavar="FILE.asd", help="take back the last --append to this bundle")
+    parser.add_argument(
+        "--undo-adaptation",
+        type=Path,
+        metavar="FILE.asd",
+        help="forget what a running detector.adapt has let into this bundle's bank (restart it afterwards)",
+    )
 
 
 def run_append(args: argparse.Namespace, config: Config) -> int:
     """Add sound to a bundle, or take the last addition back; the result on stdout."""
+    if args.undo_adaptation is not None:
+        return _undo_adaptation(args)
     if args.undo is not None:
         return _undo(args)
     for name, flag in FIXED.items():
@@ -123,6 +131,24 @@ def _undo(args: argparse.Namespace) -> int:
     if signature_path(path).exists():
         note(f"the signature {signature_path(path)} must be of the bundle as it is now again: check it")
     print(json.dumps({"bundle": str(path), "undone": True}) if args.json else f"{path}: as before the last --append")
+    return 0
+
+
+def _undo_adaptation(args: argparse.Namespace) -> int:
+    from edge_asd.adaptation import state_paths
+
+    path: Path = args.undo_adaptation
+    if args.append is not None or args.undo is not None or args.out is not None or args.clips:
+        raise UsageError("--undo-adaptation forgets what was adapted and nothing else", remedy="give it alone")
+    found = [place for place in state_paths(path, os.environ) if place.exists()]
+    if not found:
+        raise MissingInputError(f"{path}: nothing was adapted", remedy="as root, for a service: set STATE_DIRECTORY")
+    try:
+        for place in found:
+            place.unlink()
+    except OSError as error:
+        raise StorageError(f"{error.filename}: cannot remove it: {error.strerror}") from error
+    print(json.dumps({"bundle": str(path), "undone": True}) if args.json else f"{path}: as enrolled")
     return 0
 
 

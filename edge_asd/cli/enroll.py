@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     if printed_config(args, loaded):
         return 0
     from_device = vars(args)["audio.device"] is not None
-    if args.append is not None or args.undo is not None:
+    if any(path is not None for path in (args.append, args.undo, args.undo_adaptation)):
         return run_append(args, loaded.config)
     if args.domain is not None:
         raise UsageError("--domain is said of sound that is added", remedy="give --append FILE.asd")

@@ -23,6 +23,7 @@ from edge_asd.cli.progress import note
 from edge_asd.errors import DataError, EdgeAsdError, UsageError
 
 if TYPE_CHECKING:
+    from edge_asd.adaptation import Adapter
     from edge_asd.audio.block import AudioSource
     from edge_asd.audio.captures import Captures
     from edge_asd.audio.microphone import SourceEvent
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from edge_asd.monitor.live import LiveRun, Tap
     from edge_asd.monitor.shift import ShiftWatch
     from edge_asd.monitor.sinks import Sink
+    from edge_asd.normal import NormalSound
     from edge_asd.store.attach import StoreParts
 
 
@@ -215,8 +217,25 @@ def _built(
     health = Health(machine.name, rate_hz, SoundBaseline.from_dict(sound) if sound else None)
     taps = store.taps(machine.name, bundle.contract.features)
     shift = ShiftWatch(machine.name, ShiftBaseline.of(bundle), rate_hz, bundle=machine.bundle.name)
-    live = _live_run(machine.name, source, detector, config, [sink], args.duration, stop, clock, health, taps, shift)
+    adapter = _adapter(machine, bundle, detector, shift) if wanted.adapt else None
+    live = _live_run(
+        machine.name, source, detector, config, [sink], args.duration, stop, clock, health, taps, shift, adapter
+    )
     return live, bundle
+
+
+def _adapter(machine: Watched, bundle: Bundle, detector: Detector, shift: ShiftWatch) -> Adapter:
+    from edge_asd.adaptation import Adapter, state_paths
+
+    def on_normal(normal: NormalSound) -> None:
+        detector.compare_with(normal)
+        shift.compare_with(normal.spectra.mean_db)
+
+    path = state_paths(machine.bundle, os.environ)[0]
+    embedder = bundle.embedder if bundle.normal.uses_network else None
+    adapter = Adapter(bundle, embedder, path, on_normal=on_normal, warn=note)
+    note(f"{machine.name}: adapts slowly; {len(adapter.admitted)} windows of its running sound have joined the bank")
+    return adapter
 
 
 def _run_alone(live: LiveRun, bundle: Bundle) -> None:
@@ -271,6 +290,7 @@ def _live_run(
     health: Health | None = None,
     taps: Sequence[Tap] = (),
     shift: ShiftWatch | None = None,
+    adapter: Adapter | None = None,
 ) -> LiveRun:
     from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
     from edge_asd.monitor.live import LiveRun
@@ -286,6 +306,7 @@ def _live_run(
         taps=taps,
         health=health,
         shift=shift,
+        adapter=adapter,
         duration_s=duration,
         stop=stop,
         clock=clock,

@@ -71,6 +71,9 @@ class DetectorConfig:
     false_alarms: str | None = setting(None, kind="budget", optional=True)
     """False alarms accepted from a live stream: 1/week, 0.5/day, 2/month. The threshold is set for it; unset: as
     enrolled (1/week)."""
+    adapt: bool = setting(False, kind="switch")
+    """Whether a few windows a day of the running sound join the bank, so that slow drift is followed. Only calm sound
+    well under the threshold does, after hours in quarantine; `edge-asd enroll --undo-adaptation` takes it back."""
 
 
 @dataclass(frozen=True)

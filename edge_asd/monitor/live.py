@@ -16,6 +16,7 @@ from edge_asd.monitor.records import AlarmRecord, ClockRecord, Record, ScoreReco
 from edge_asd.monitor.sinks import Sink
 
 if TYPE_CHECKING:
+    from edge_asd.adaptation import Adapter
     from edge_asd.audio.block import AudioBlock, AudioSource
     from edge_asd.detector import WindowScore
     from edge_asd.explain import Explanation
@@ -46,6 +47,7 @@ class LiveRun:
     machine: its name, in every record.
     source, detector, alarm, sinks: the stages, in order; the caller closes the sinks.
     taps: hear every block before it is scored. health: judges the sound itself. shift: tells a shifted baseline.
+    adapter: lets the bank follow slow drift.
     duration_s: end after this much sound, counted in samples heard; None: when the source ends.
     stop: set from a signal or another thread to end after the block in hand.
     clock: of the run; the source dates its sound by the same one.
@@ -62,6 +64,7 @@ class LiveRun:
         taps: Sequence[Tap] = (),
         health: Health | None = None,
         shift: ShiftWatch | None = None,
+        adapter: Adapter | None = None,
         duration_s: float | None = None,
         stop: threading.Event | None = None,
         clock: RunClock,
@@ -70,6 +73,7 @@ class LiveRun:
         self._taps = taps
         self._health = health
         self._shift = shift
+        self._adapter = adapter
         self._source = source
         self._detector = detector
         self._alarm = alarm
@@ -157,6 +161,9 @@ class LiveRun:
                 self._tell(event)
             for record in self._shift.judge(score, self._alarm.active_id) if self._shift else ():
                 self._write(record)
+            if self._adapter is not None:
+                shifted = self._shift is not None and self._shift.on
+                self._adapter.observe(score, disturbed=shifted or self._alarm.active_id is not None)
 
     def _within_limit(self, block: AudioBlock) -> AudioBlock:
         """The block, cut where `duration_s` ends."""

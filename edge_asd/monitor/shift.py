@@ -126,6 +126,10 @@ class ShiftWatch:
         """Whether the baseline is shifted now."""
         return self._on_since is not None
 
+    def compare_with(self, mean_db: np.ndarray) -> None:
+        """From the next window on, `WindowScore.nearest` counts in these mean spectra [n, n_mels]."""
+        self._baseline = dataclasses.replace(self._baseline, mean_db=mean_db)
+
     def told(self, explanation: Explanation) -> Explanation:
         """The explanation of an alarm that starts or ends now: told as a shift while one is on."""
         if self._on_since is None:

@@ -79,3 +79,19 @@ def test_a_bundle_that_is_not_there_and_none_at_all(tmp_path: Path, capsys) -> N
 def test_a_domain_without_an_append_is_refused(tmp_path: Path, capsys) -> None:
     assert main(["enroll", "clip.wav", "--out", str(tmp_path / "x.asd"), "--domain", "target"]) == 2
     assert "--append" in capsys.readouterr().err
+
+
+def test_a_run_that_adapts_says_so_and_scores_as_before(fan: Path, tmp_path: Path, steady_sound, capsys) -> None:
+    soundfile.write(tmp_path / "now.wav", steady_sound(8.0, seed=3), RATE_HZ)
+    run = ["run", "--bundle", str(fan), "--input", str(tmp_path / "now.wav"), "--fast", "--json"]
+    assert main(run) == 0
+    plain = capsys.readouterr()
+    (tmp_path / "adapt.yaml").write_text("detector: {adapt: true}\n")
+    assert main([*run, "--config", str(tmp_path / "adapt.yaml")]) == 0
+    adapting = capsys.readouterr()
+    assert "adapts slowly; 0 windows" in adapting.err and "adapts" not in plain.err
+
+    def scores(out: str) -> list[float]:
+        return [record["score"] for record in map(json.loads, out.splitlines()) if record["type"] == "score"]
+
+    assert scores(adapting.out) == scores(plain.out) != []
