@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import threading
+import weakref
+from typing import Any
+
 import numpy as np
 
 from edge_asd.contract import ModelContract
@@ -35,21 +40,7 @@ class OnnxEmbedder:
             import onnxruntime
         except ImportError as error:
             raise UnavailableError("onnxruntime is not installed", remedy=RUNTIMES[0].mend) from error
-        onnxruntime.disable_telemetry_events()  # it would otherwise try to persist an id in the user's home
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = engine.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.enable_cpu_mem_arena = False  # saves resident memory; at these sizes it costs no time
-        wanted = providers(engine, onnxruntime.get_available_providers())
-        try:
-            self._session = onnxruntime.InferenceSession(network, options, providers=wanted)
-        except Exception as error:  # onnxruntime raises several unrelated classes for a bad file
-            if wanted == [CPU]:
-                raise DataError(f"the network cannot be loaded: {str(error).splitlines()[0]}") from error
-            # The accelerator is built in but not there, or refuses the network: the CPU takes any.
-            OnnxEmbedder.__init__(self, network, contract, Engine(engine.threads))
-            return
+        self._session = _session(network, engine)
         self.contract = contract
         first = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime{'' if first == 'cpu' else f'-{first}'} {onnxruntime.__version__}"
@@ -72,3 +63,36 @@ class OnnxEmbedder:
             fed = normalised(windows[start : start + MAX_BATCH], self.contract)
             parts.append(self._session.run([self._output], {self._input: fed})[0])
         return np.concatenate(parts)
+
+
+_sessions: weakref.WeakValueDictionary[tuple[bytes, Engine], Any] = weakref.WeakValueDictionary()
+_sessions_lock = threading.Lock()
+
+
+def _session(network: bytes, engine: Engine) -> Any:
+    """An InferenceSession of the network. Several machines of one process share one: it may be run by many threads."""
+    key = hashlib.sha256(network).digest(), engine
+    with _sessions_lock:
+        session = _sessions.get(key)
+        if session is None:
+            session = _sessions[key] = _started(network, engine)
+        return session
+
+
+def _started(network: bytes, engine: Engine) -> Any:
+    import onnxruntime
+
+    onnxruntime.disable_telemetry_events()  # it would otherwise try to persist an id in the user's home
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = engine.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_cpu_mem_arena = False  # saves resident memory; at these sizes it costs no time
+    wanted = providers(engine, onnxruntime.get_available_providers())
+    try:
+        return onnxruntime.InferenceSession(network, options, providers=wanted)
+    except Exception as error:  # onnxruntime raises several unrelated classes for a bad file
+        if wanted == [CPU]:
+            raise DataError(f"the network cannot be loaded: {str(error).splitlines()[0]}") from error
+        # The accelerator is built in but not there, or refuses the network: the CPU takes any.
+        return _started(network, Engine(engine.threads))

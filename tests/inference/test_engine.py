@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -60,3 +63,32 @@ def test_one_that_is_there_but_broken_is_not_insisted_on(tiny_model: Model, monk
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: list(JETSON))
     monkeypatch.setattr(onnxruntime, "InferenceSession", broken)
     assert load_embedder(tiny_model, engine=Engine(accelerator="tensorrt")).runtime.startswith("onnxruntime ")
+
+
+def test_machines_of_one_network_share_one_session_and_get_the_same_from_many_threads(
+    tiny_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import onnxruntime
+
+    started: list[bytes] = []
+    real = onnxruntime.InferenceSession
+
+    def counting(network: bytes, options: object, providers: list) -> object:
+        started.append(network)
+        return real(network, options, providers=providers)
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", counting)
+    engine = Engine(cache="of this test alone")
+    machines = [load_embedder(tiny_model, engine=engine) for _ in range(4)]
+    assert len(started) == 1
+    features = tiny_model.contract.features
+    shape = (32, tiny_model.contract.window_frames, features.n_mels)
+    windows = np.random.default_rng(0).normal(-60, 10, shape).astype(np.float32)
+    alone = machines[0].embed(windows)
+    with ThreadPoolExecutor(4) as pool:
+        for embedded in pool.map(lambda machine: machine.embed(windows), machines * 4):
+            np.testing.assert_array_equal(embedded, alone)
+    del machines
+    gc.collect()
+    load_embedder(tiny_model, engine=engine)
+    assert len(started) == 2, "a network nobody runs takes no memory"
