@@ -7,7 +7,7 @@ from export.generate import Dataset, encoded, states_of
 from export.recipe import ContractSettings, DataSettings, HeadSettings, ModelSettings, Recipe, TrainSettings
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_recipe():
     return Recipe(
         name="tiny",
@@ -20,7 +20,7 @@ def tiny_recipe():
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_data(tiny_recipe):
     """Windows of noise whose colour the targets know, so that there is something to learn."""
     rng = np.random.default_rng(0)

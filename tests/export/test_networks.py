@@ -25,7 +25,7 @@ def windows():
     return np.random.default_rng(1).normal(0, 0.5, (N_WINDOWS, 1, 64, 128)).astype(np.float32)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(tiny_recipe):
     """A network whose BatchNorms have statistics of their own: fresh ones would hide a wrong folding."""
     torch.manual_seed(0)
@@ -42,7 +42,7 @@ def model(tiny_recipe):
     return model.eval()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def network(model):
     return to_onnx(model, 64, 128)
 

@@ -34,12 +34,12 @@ def windows():
     return (rng.normal(-40, 6, (48, 64, 128)) + 20 * rng.normal(size=(48, 1, 1)) * np.linspace(-1, 1, 128)).astype("f4")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def small_recipe(tiny_recipe):
     return dataclasses.replace(tiny_recipe, model=dataclasses.replace(tiny_recipe.model, width=0.125))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(small_recipe):
     """Random weights, but BatchNorms that know the windows, so that embeddings differ from sound to sound."""
     torch.manual_seed(0)
@@ -54,7 +54,7 @@ def model(small_recipe):
     return model.eval()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def probe(small_recipe, windows):
     """Two machines: the first 12 windows enrol, 6 clips of 2 windows test, the last three of them anomalous."""
     clips, anomalous = np.repeat(np.arange(6), 2), np.repeat((False, True), 3)
@@ -62,10 +62,15 @@ def probe(small_recipe, windows):
     return Probe(small_recipe.model_contract(), windows, machines)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def source(small_recipe, model):
     settings = QuantiseSettings(calibration_windows=16, qat_steps=3)
     return Source(small_recipe.model_contract(), model, to_onnx(model, 64, 128), settings, {"made": "in a test"})
+
+
+@pytest.fixture(scope="module")
+def quantiser(source, windows):
+    return Quantiser(source.network, normalised(windows, source.contract))
 
 
 def test_a_network_against_itself_loses_nothing(probe, source):
@@ -114,8 +119,7 @@ def test_each_limit_counts(beyond):
     assert Limits().hold(GOOD) and not Limits().hold(dataclasses.replace(GOOD, **beyond))
 
 
-def test_sensitivity_names_every_layer_and_what_it_costs(source, probe, windows):
-    quantiser = Quantiser(source.network, normalised(windows, source.contract))
+def test_sensitivity_names_every_layer_and_what_it_costs(source, probe, quantiser):
     everything, effects = sensitivity(source.network, quantiser, probe)
     assert [effect.layer for effect in effects] == quantiser.layers and len(effects) > 10
     assert everything.cosine_mean < max(effect.loss.cosine_mean for effect in effects) < 1.0
@@ -148,9 +152,7 @@ def test_the_recipes_own_scheme_is_kept(source, probe, windows):
     assert made.scheme == Scheme(1, 2) and made.count.integer == made.count.all - 3
 
 
-def test_sixteen_bit_activations_are_nearer(source, windows):
-    fed = normalised(windows, source.contract)
-    quantiser = Quantiser(source.network, fed)
+def test_sixteen_bit_activations_are_nearer(source, windows, quantiser):
     original = OnnxEmbedder(source.network, source.contract).embed(windows)
     errors = [
         np.abs(OnnxEmbedder(quantiser.static(activation_bits=bits), source.contract).embed(windows) - original).mean()
@@ -218,8 +220,8 @@ def test_a_float_network_does_not_pass_for_int8(source):
         onnx_integer_ops(b"\x08 nothing of the kind")
 
 
-def test_an_ort_file_gives_the_same_embeddings(source, windows, small_recipe):
-    int8 = Quantiser(source.network, normalised(windows, source.contract)).static()
+def test_an_ort_file_gives_the_same_embeddings(source, windows, quantiser):
+    int8 = quantiser.static()
     ort = as_ort(int8)
     assert ort[4:8] == b"ORTM"
     one, other = (OnnxEmbedder(network, source.contract).embed(windows) for network in (int8, ort))
