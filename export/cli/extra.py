@@ -9,6 +9,8 @@ from edge_asd.errors import UnavailableError
 
 EXPORT_PACKAGES = ("torch", "onnx")
 """What training, ONNX export and quantisation import."""
+TFLITE_PACKAGES = (*EXPORT_PACKAGES, "litert_torch", "ai_edge_quantizer", "ai_edge_litert")
+"""What the TFLite export imports, all of the extra `tflite-export`."""
 
 
 def need(packages: Sequence[str] = EXPORT_PACKAGES, extra: str = "export") -> None:

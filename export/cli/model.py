@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from edge_asd.cli.parsing import Parser
 from edge_asd.cli.progress import Progress, note
 from edge_asd.errors import UsageError
-from export.cli.extra import need
+from export.cli.extra import TFLITE_PACKAGES, need
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,10 @@ def add_flags(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Load, quantise, measure, write; the report on stdout."""
-    need()
+    if args.format == "tflite":
+        need(TFLITE_PACKAGES, "tflite-export")
+    else:
+        need()
     from export.make import load_source
 
     if args.precision == "fp32":

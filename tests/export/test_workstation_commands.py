@@ -131,6 +131,14 @@ def test_without_the_extra_the_one_install_is_named(monkeypatch, capsys, tmp_pat
         assert capsys.readouterr().err == "edge-asd: torch not installed; pip install 'edge-asd[export]'\n"
 
 
+@pytest.mark.parametrize("missing", [("litert_torch",), ("torch", "onnx", "ai_edge_quantizer")])
+def test_the_tflite_export_names_its_own_extra_before_it_works(missing, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr("export.cli.extra.importlib.util.find_spec", lambda name: None if name in missing else True)
+    assert main(["export", "--model", str(tmp_path), "--format", "tflite", "--out", str(tmp_path / "o")]) == 69
+    said = capsys.readouterr().err
+    assert said == f"edge-asd: {', '.join(missing)} not installed; pip install 'edge-asd[tflite-export]'\n"
+
+
 def test_a_package_is_made_of_a_run_one_twin_at_a_time(place, run_dir, tmp_path, capsys):
     words = ["export", "--model", str(run_dir / "best"), "--out", str(tmp_path / "m")]
     recordings = ["--calibration", str(place / "data"), "--cases", str(place / "cases.csv")]
