@@ -13,7 +13,7 @@ from typing import Any
 import soundfile
 
 from benchmarks.chaos.receivers import WebhookReceiver, free_port
-from benchmarks.chaos.room import RATE_HZ, Room, enrolled, environment, machine_sound
+from benchmarks.chaos.room import RATE_HZ, Room, enrolled, environment, machine_sound, unit_variables
 from benchmarks.timing import machine
 
 SHORT, LONG = 1, 13
@@ -85,7 +85,7 @@ def measure(room: Room, folder: Path) -> dict[str, Any]:
 
 def _cpu_s(words: list[str], folder: Path, played: list[str] | None = None) -> float:
     """CPU seconds of one command; the samples of `played` go to its standard input, one after the other."""
-    variables = {"RUNTIME_DIRECTORY": str(folder / "run"), "NOTIFY_SOCKET": "@edge-asd-nobody"}
+    variables = {**unit_variables(), "RUNTIME_DIRECTORY": str(folder / "run"), "NOTIFY_SOCKET": "@edge-asd-nobody"}
     child = subprocess.Popen(
         [sys.executable, "-m", "edge_asd", *words],
         env={**environment(), **variables},

@@ -41,7 +41,9 @@ def table(rows: list[dict[str, Any]], figures: dict[str, Any]) -> str:
     held = sum(row["held"] for row in rows)
     lost = sum(row["events_lost"] for row in rows)
     recoveries = sorted(row["recovery_s"] for row in rows if row["recovery_s"])
-    spread = f", recovery {recoveries[len(recoveries) // 2]:.1f} s (median), {recoveries[-1]:.1f} s at most"
+    spread = ""
+    if recoveries:
+        spread = f", recovery {recoveries[len(recoveries) // 2]:.1f} s (median), {recoveries[-1]:.1f} s at most"
     lines = [
         "# Resilience",
         "",
@@ -49,8 +51,7 @@ def table(rows: list[dict[str, Any]], figures: dict[str, Any]) -> str:
         "into a running `edge-asd run --wait`: signals, files, mounts, sockets, a fake ALSA driver under the real "
         "PortAudio, a real mosquitto, a real systemd. Rows: RESILIENCE.json; figures: resilience_figures.json.",
         "",
-        f"{machine()}, {iso_utc(time.time())[:10]}. {len(rows)} faults, {held} held, {lost} events lost"
-        f"{spread if recoveries else ''}.",
+        f"{machine()}, {iso_utc(time.time())[:10]}. {len(rows)} faults, {held} held, {lost} events lost{spread}.",
         "",
         "Recovery is the time from the end of the fault (or from the new start, where the process was killed) to the "
         "next score; a window of sound (2.1 s) is part of it. A dash: nothing was interrupted, or a wrong "

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from edge_asd import service
 from edge_asd.audio.block import AudioBlock
 from edge_asd.audio.condition import Conditioner
 from edge_asd.bundle import load_bundle
@@ -124,6 +125,14 @@ def enrolled(folder: Path, name: str, detector: dict[str, float]) -> Path:
         words = ["enroll", str(folder / "enrol.wav"), "--out", str(bundle), "--config", str(config)]
         subprocess.run([sys.executable, "-m", "edge_asd", *words], check=True, capture_output=True, env=environment())
     return bundle
+
+
+def unit_variables() -> dict[str, str]:
+    """What the service's unit sets for the allocator and threads: what runs for days is measured as it runs there."""
+    lines = (Path(service.__file__).with_name("edge-asd.service")).read_text(encoding="utf-8").splitlines()
+    words = " ".join(line.removeprefix("Environment=") for line in lines if line.startswith("Environment="))
+    pairs = (word.split("=", 1) for word in words.split())
+    return {name: value for name, value in pairs if name.startswith(("MALLOC_", "OMP_"))}
 
 
 def environment() -> dict[str, str]:

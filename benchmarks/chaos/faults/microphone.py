@@ -154,7 +154,7 @@ def not_there(trial: Trial) -> None:
     "back-at-another-rate",
     AREA,
     by="unplugged; the device that comes back runs at 48 kHz only",
-    holds="opened at that rate and resampled, scores near the ones before",
+    holds="opened at that rate and resampled; back at its own rate, scores as before",
 )
 def other_rate(trial: Trial) -> None:
     device = trial.listening()
@@ -162,8 +162,6 @@ def other_rate(trial: Trial) -> None:
     device.microphone("unplug")
     device.source("lost", since)
     (device.folder / "mic16.rate").write_text("48000")
-    loud_enough = device.room.sound("normal")
-    trial.must(loud_enough.exists(), "the room has no sound")
     since = time.monotonic()
     device.microphone("run")
     back = device.source("back", since)
