@@ -54,6 +54,8 @@ def reason(error: Exception) -> str:
     """PortAudio's own words for an error, without the code a user cannot read."""
     if is_unavailable(error):
         return "busy or gone"
+    if len(error.args) > 2:  # "unanticipated host error": (host API, number, words), those on the main thread only
+        return str(error.args[2][2]) or "its driver fails"
     return str(error.args[0] if error.args else error).removeprefix("Error opening InputStream: ")
 
 

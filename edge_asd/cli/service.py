@@ -87,6 +87,13 @@ def _install(args: argparse.Namespace) -> int:
         trusted = str(args.public_key)
     microphone = _microphone(args.device, args.alias, look=args.root is None)
     program = args.program or str(Path(sys.argv[0]).resolve())
+    hidden = files.hidden_home(Path(program), *([] if args.root else [Path(sys.prefix), Path(sys.base_prefix)]))
+    if hidden is not None:
+        note(
+            f"warning: the service cannot start {hidden}: homes are hidden from it; install edge-asd elsewhere: "
+            "sudo python3 -m venv /opt/edge-asd && sudo /opt/edge-asd/bin/pip install . (or set ProtectHome=read-only, "
+            "systemctl edit edge-asd)"
+        )
     bundle = files.CONFIG_DIRECTORY / args.bundle.name
     wanted = {files.UNIT: files.unit_text(program).encode(), **_bundle_files(args.bundle, bundle, trusted)}
     key_name = args.public_key.name if args.public_key else None

@@ -23,6 +23,8 @@ CONFIG = CONFIG_DIRECTORY / "config.yaml"
 STATE_DIRECTORIES = (Path(f"var/lib/{NAME}"), Path(f"var/lib/private/{NAME}"))
 """Where a service with a dynamic user keeps its state: a link, and what it points to."""
 _HERE = Path(__file__).parent
+_HOMES = ("/home", "/root", "/run/user")
+"""What ProtectHome=yes hides. Source: systemd.exec(5)."""
 _CARD_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,14}")
 """What ALSA takes as the id of a card."""
 
@@ -45,6 +47,11 @@ def unit_text(program: str) -> str:
             f"the program's path {program!r} cannot stand in a unit", remedy="install edge-asd under a plain path"
         )
     return (_HERE / "edge-asd.service").read_text(encoding="utf-8").replace("@PROGRAM@", program)
+
+
+def hidden_home(*paths: Path) -> Path | None:
+    """The first of `paths` (absolute) that lies in a home directory, which the unit hides from the service."""
+    return next((path for path in paths for home in _HOMES if path.is_relative_to(home)), None)
 
 
 def network_text() -> str:

@@ -113,6 +113,12 @@ def test_a_driver_that_fails_without_end_is_noticed_and_does_not_flood_the_journ
     assert seen["stderr"] == ""
 
 
+def test_a_driver_that_fails_on_opening_is_not_called_an_unanticipated_host(microphones: FakeMicrophones) -> None:
+    seen = microphones.run("broken_from_the_start")
+    assert seen["code"] == 69
+    assert "its driver fails" in seen["message"] and "host error" not in seen["message"]
+
+
 def test_names_that_cannot_be_used_end_with_69_and_the_candidates(microphones: FakeMicrophones) -> None:
     seen = microphones.run("names")
     assert {code for code, _ in seen["errors"].values()} == {69}

@@ -202,6 +202,16 @@ def broken() -> dict[str, Any]:
     return run.listen(4, {2: lambda: control("mic16", "broken")}).report()
 
 
+def broken_from_the_start() -> dict[str, Any]:
+    devices.list_inputs(probe=False)
+    control("mic16", "broken")
+    try:
+        Run("mic16").listen(1)
+    except EdgeAsdError as error:
+        return {"code": error.exit_code, "message": str(error)}
+    return {}
+
+
 def hang() -> dict[str, Any]:
     run = Run("mic16")
     return run.listen(2, {2: lambda: control("mic16", "hang")}).report()

@@ -12,7 +12,7 @@ from edge_asd.bundle import Bundle, save_bundle
 from edge_asd.cli import main
 from edge_asd.config import load_config
 from edge_asd.errors import DataError
-from edge_asd.service.install import CONFIG, NETWORK, UDEV, UNIT, Microphone, udev_rule, unit_text
+from edge_asd.service.install import CONFIG, NETWORK, UDEV, UNIT, Microphone, hidden_home, udev_rule, unit_text
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 USB = Microphone("mic0", "usb:0d8c:0014:C-Media_USB")
@@ -102,6 +102,18 @@ def test_a_bundle_that_is_none_is_refused_before_anything_is_written(tmp_path: P
     assert install(tmp_path / "image", broken, "--device", "mic0") == 65
     assert list((tmp_path / "image").iterdir()) == []
     assert install(tmp_path / "image", tmp_path / "none.asd", "--device", "mic0") == 66
+
+
+def test_a_program_in_a_home_that_the_unit_hides_is_told(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert install(tmp_path / "image", bundle, "--device", "mic0") == 0
+    assert "hidden" not in capsys.readouterr().err
+    assert install(tmp_path / "image", bundle, "--device", "mic0", "--program", "/home/pi/venv/bin/edge-asd") == 0
+    err = capsys.readouterr().err
+    assert "/home/pi/venv/bin/edge-asd" in err and "/opt/edge-asd" in err
+    assert hidden_home(Path("/opt/edge-asd"), Path("/root/.pyenv/versions/3.11.7")) is not None
+    assert hidden_home(Path("/opt/edge-asd"), Path("/homestead")) is None
 
 
 def test_without_systemd_the_error_names_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
