@@ -1,0 +1,191 @@
+"""Later days of the same machine: false alarms before and after a minute of re-enrolment, and faults still found there.
+
+    python -m benchmarks.shift CASES.csv [--scorer SPECS] [--cases NAMES] [--fortnight]
+
+Each case is enrolled on its enrol rows; the threshold is the default for clips (5 %). Then the first APPENDED normal
+test clips in order of time (by their group's name) are appended as target domain, and the rest is tested, both ways on
+the same rest too. Into every normal test clip a simulated fault is mixed at 0 dB: the sound one of the simulator's
+faults adds to a machine that never existed, at the clip's own power.
+
+--fortnight: a simulated machine watched with slow adaptation, a day of DAY_S seconds. A fault begins on day 2 and
+stays; another run drifts slowly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
+
+import numpy as np
+
+from edge_asd.adaptation import AdaptationRules, Adapter
+from edge_asd.appending import appended, blank_enrolment
+from edge_asd.audio.block import AudioBlock
+from edge_asd.audio.files import read_clip
+from edge_asd.bundle import Bundle
+from edge_asd.enrolment import Enrolment
+from edge_asd.evaluation.cases import Case, read_cases
+from edge_asd.evaluation.metrics import roc_auc
+from edge_asd.frontend import log_mel
+from edge_asd.inference import Embedder, load_embedder
+from edge_asd.model_package import Model, load_model
+from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
+from edge_asd.monitor.demo import workshop
+from edge_asd.scale import SHOWN_THRESHOLD
+from edge_asd.scorers import DEFAULT_SCORERS, parse_scorers
+from edge_asd.simulator import FAULTS, Fault, Machine, Scene, render
+from edge_asd.simulator.faults import ADDED
+
+CASES = "compressor-days-dev-rest,compressor-days-dev-off"
+APPENDED = 30
+STREAM = 24_105
+KINDS = ("fan", "pump", "gearbox", "bearing")
+SETTLED_S = 0.5
+DAY_S, DAYS, ENROL_S = 60.0, 14, 300.0
+DRIFT_DB_A_DAY = 0.05
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Shares in percent, and how well clips with a fault stand out from those without."""
+
+    false_alarms: float
+    found: float
+    auc: float
+    clips: int
+
+    def __str__(self) -> str:
+        return f"{self.false_alarms:.0f} % | {self.found:.0f} % | {self.auc:.3f}"
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.shift", description=__doc__.split("\n")[0])
+    parser.add_argument("cases", type=Path, metavar="CASES.csv")
+    parser.add_argument("--scorer", default=DEFAULT_SCORERS, help=f"what is measured ({DEFAULT_SCORERS})")
+    parser.add_argument("--cases", dest="names", default=CASES, help=f"which of them ({CASES})")
+    parser.add_argument("--fortnight", action="store_true", help="also simulate fourteen days with adaptation")
+    args = parser.parse_args()
+    model = load_model()
+    embedder = load_embedder(model)
+    wanted = args.names.split(",")
+    print(
+        "| case | clips | false alarms | faults found | AUC of faults | false alarms, appended | faults found | AUC |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for case in read_cases(args.cases):
+        if case.name in wanted:
+            before, rest, after = measure(case, model, embedder, args.scorer)
+            print(f"| {case.name}, all | {before.clips} | {before} | | | |")
+            print(f"| {case.name}, without the first {APPENDED} | {rest.clips} | {rest} | {after} |", flush=True)
+    if args.fortnight:
+        print("\n" + fortnight(model, embedder))
+    return 0
+
+
+def measure(case: Case, model: Model, embedder: Embedder, scorer: str) -> tuple[Rates, Rates, Rates]:
+    """As enrolled on all later clips; on those after the first ones; and on the same once the first are appended."""
+    enrolment = Enrolment(model, embedder, parse_scorers(scorer), strict=False)
+    for clip in case.enrol:
+        enrolment.add_clip(clip.path, group=clip.group or None, domain=clip.domain)
+    bundle = enrolment.finish({"case": case.name})
+    normal = sorted((clip for clip in case.test if not clip.anomalous), key=lambda clip: (clip.group, clip.file))
+    rate_hz = model.contract.features.rate_hz
+    sounds = [read_clip(clip.path, rate_hz, None) for clip in normal]
+    faulty = [with_fault(sound, rate_hz, np.random.default_rng([STREAM, i])) for i, sound in enumerate(sounds)]
+    new = blank_enrolment(bundle, embedder, 0.0, strict=False)
+    for clip in normal[:APPENDED]:
+        new.add_clip(clip.path, group=clip.group or None, domain="target")
+    grown = appended(bundle, new)
+    return (
+        rates(bundle, sounds, faulty),
+        rates(bundle, sounds[APPENDED:], faulty[APPENDED:]),
+        rates(grown, sounds[APPENDED:], faulty[APPENDED:]),
+    )
+
+
+def with_fault(sound: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+    """Sound [n] with what a fault drawn from `rng` adds to a machine drawn from it, as powerful as the sound itself."""
+    kind = str(rng.choice(KINDS))
+    name = str(rng.choice([fault for fault in FAULTS[kind] if fault in ADDED]))
+    machine, run = Machine.random(kind, rng), int(rng.integers(2**63))
+    seconds = sound.size / rate_hz + SETTLED_S
+    well, ill = (
+        render(machine, Scene.anechoic(), seconds, np.random.default_rng(run), rate_hz, fault=fault)
+        for fault in (None, Fault(name))
+    )
+    added = (ill - well)[-sound.size :]
+    gain = np.sqrt(np.mean(np.square(sound)) / max(float(np.mean(np.square(added))), 1e-20))
+    return (sound + gain * added).astype(np.float32)
+
+
+def rates(bundle: Bundle, normal: list[np.ndarray], faulty: list[np.ndarray]) -> Rates:
+    """Of clips without and with a fault."""
+
+    def scores(sounds: list[np.ndarray]) -> np.ndarray:
+        return np.array([bundle.score_clip(log_mel(sound, bundle.contract.features)).score for sound in sounds])
+
+    well, ill = scores(normal), scores(faulty)
+    shares = (100.0 * float(np.mean(own > SHOWN_THRESHOLD)) for own in (well, ill))
+    return Rates(*shares, roc_auc(well, ill), len(normal))
+
+
+def fortnight(model: Model, embedder: Embedder) -> str:
+    """A table: share of the scores of each day above the threshold, with and without adaptation."""
+    rng = np.random.default_rng(STREAM)
+    machine, scene = Machine.random("fan", rng), workshop(rng)
+    rate_hz = model.contract.features.rate_hz
+    run = int(rng.integers(2**63))
+    total_s = ENROL_S + DAYS * DAY_S
+    sound = render(machine, scene, total_s, np.random.default_rng(run), rate_hz)
+    fault = Fault(
+        "bearing_outer" if "bearing_outer" in FAULTS["fan"] else FAULTS["fan"][0], onset_s=ENROL_S + 1.5 * DAY_S
+    )
+    broken = render(machine, scene, total_s, np.random.default_rng(run), rate_hz, fault=fault)
+    n_enrol = round(ENROL_S * rate_hz)
+    enrolment = Enrolment(model, embedder)
+    enrolment.add_samples(sound[:n_enrol], "normal sound")
+    bundle = enrolment.finish({})
+    days = np.arange(sound.size - n_enrol) / (DAY_S * rate_hz)
+    drifting = (sound[n_enrol:] * 10.0 ** (DRIFT_DB_A_DAY * days / 20.0)).astype(np.float32)
+    lines = [f"| share of scores above the threshold on day | {' | '.join(map(str, range(1, DAYS + 1)))} | admitted |"]
+    lines.append("|---" * (DAYS + 2) + "|")
+    runs = {f"lasting {fault.name} from day 2": broken[n_enrol:], f"drift of {DRIFT_DB_A_DAY:g} dB a day": drifting}
+    for name, heard in runs.items():
+        for adapting in (True, False):
+            shares, admitted = watched(bundle, embedder, heard, adapting=adapting)
+            words = "with" if adapting else "without"
+            lines.append(f"| {name}, {words} adaptation | {' | '.join(f'{s:.0f} %' for s in shares)} | {admitted} |")
+    return "\n".join(lines)
+
+
+def watched(bundle: Bundle, embedder: Embedder, sound: np.ndarray, *, adapting: bool) -> tuple[list[float], int]:
+    """Percent of each day's scores above the threshold, and how many windows were admitted."""
+    rate_hz = bundle.contract.features.rate_hz
+    plain = AdaptationRules()
+    # A day of a minute has few windows: a quarter as many join as on a real day, and quarantine is a quarter of it too.
+    rules = AdaptationRules(per_day=12, quarantine_s=plain.quarantine_s / plain.day_s * DAY_S, day_s=DAY_S)
+    detector, alarm = bundle.detector(), AlarmTracker(AlarmSettings(cooldown_s=0.0), rate_hz=rate_hz)
+    above: list[list[bool]] = [[] for _ in range(DAYS)]
+    step = bundle.contract.step_frames * bundle.contract.features.hop_samples
+    n_admitted = 0
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "machine.adapted"
+        adapter = Adapter(bundle, embedder, path, on_normal=detector.compare_with, warn=sys.exit, rules=rules)
+        for start in range(0, sound.size, step):
+            for score in detector.push(AudioBlock(sound[start : start + step], start, start / rate_hz)):
+                alarm.update(score)
+                above[min(DAYS - 1, int(score.time / DAY_S))].append(score.anomalous)
+                if adapting:
+                    n_admitted += adapter.observe(score, disturbed=alarm.active_id is not None)
+    return [100.0 * float(np.mean(day)) for day in above], n_admitted
+
+
+if __name__ == "__main__":
+    sys.exit(main())
