@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from edge_asd.formats import digits
 from edge_asd.monitor.records import AlarmRecord, ScoreRecord
 
 MINUTE_S = 60
+_FIGURES = re.compile(r"\d+(\.\d+)?")
 REPEAT_S = 600.0
 """The same thing heard again within this is counted on the row it has, not written as another one: a loose plug or
 an endless run of lost samples says the same thousands of times a day."""
@@ -105,12 +107,13 @@ class Repeats:
 
     def __init__(self, number: Callable[[], int]) -> None:
         self._number = number
-        self._rows: dict[tuple[str, str, str, str | None], dict[str, Any]] = {}
+        self._rows: dict[tuple[str, str, str, str | None, str], dict[str, Any]] = {}
         self._changed: dict[int, dict[str, Any]] = {}
 
     def take(self, heard: Heard) -> dict[str, Any] | None:
         """The row of something new, to be written at once; None when it only repeats (see `changed`)."""
-        key = (heard.machine, heard.type, heard.kind, heard.state)
+        words = _FIGURES.sub("", heard.message)  # "next attempt in 4 s" repeats "next attempt in 2 s"
+        key = (heard.machine, heard.type, heard.kind, heard.state, words)
         row = self._rows.get(key)
         if row is not None and heard.time - row["last"] <= REPEAT_S:
             row.update(last=heard.time, times=row["times"] + 1, message=heard.message)
@@ -118,6 +121,7 @@ class Repeats:
             self._changed[row["number"]] = row
             return None
         row = heard.row(self._number())
+        self._rows = {known: old for known, old in self._rows.items() if heard.time - old["last"] <= REPEAT_S}
         self._rows[key] = row
         return dict(row)
 

@@ -19,6 +19,7 @@ from edge_asd.monitor.records import ClockRecord, HealthRecord, SourceRecord, Su
 from edge_asd.store import writer
 from edge_asd.store.ledger import Ledger
 from edge_asd.store.reading import Query, Reader
+from edge_asd.store.rows import Heard, Repeats
 from edge_asd.store.schema import FILE, VERSION
 
 if TYPE_CHECKING:
@@ -343,3 +344,20 @@ def test_killed_at_random_moments_nothing_acknowledged_is_lost(tmp_path: Path) -
     kept = json.loads(done.stdout)
     assert (kept["kills"], kept["held"], kept["lost"], kept["twice"]) == (12, True, [], [])
     assert kept["acknowledged"] > 12
+
+
+def test_a_loss_for_another_reason_is_no_repeat_but_other_figures_are() -> None:
+    numbers = iter(range(1, 9))
+    repeats = Repeats(lambda: next(numbers))
+
+    def take(kind: str, message: str, time: float) -> bool:
+        return repeats.take(Heard("fan", "source", kind, None, "mic0", message, time, 0.0, True)) is not None
+
+    assert take("lost", "mic0 was interrupted", 100.0)
+    assert take("lost", "mic0 is gone", 110.0)
+    assert take("waiting", "not there; next attempt in 2 s", 111.0)
+    assert not take("waiting", "not there; next attempt in 4 s", 113.0)
+    assert not take("lost", "mic0 is gone", 120.0)
+    (waiting, lost) = repeats.changed()
+    assert (waiting["times"], lost["times"], lost["message"]) == (2, 2, "mic0 is gone")
+    assert take("lost", "mic0 is gone", 120.0 + 601.0)
