@@ -24,7 +24,7 @@ RATE_HZ = 16000
 class Listened:
     """A microphone that hears prepared sound in 0.25-s blocks."""
 
-    name, note, stable_name, rate_hz = "prepared", "", "card:Prepared", RATE_HZ
+    name, note, stable_name, rate_hz, heard_hz = "prepared", "", "card:Prepared", RATE_HZ, RATE_HZ
 
     def __init__(self, samples: np.ndarray) -> None:
         self._samples = samples
