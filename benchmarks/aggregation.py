@@ -18,11 +18,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
-from edge_asd.aggregation import Aggregation
-from edge_asd.enrolment import Enrolment
+from edge_asd.calibration.aggregation import Aggregation
+from edge_asd.calibration.fusion import Fusion
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.evaluation.metrics import roc_auc
 from edge_asd.frontend import log_mel
-from edge_asd.fusion import Fusion
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import Model, load_model
 from edge_asd.simulator import FAULTS, KINDS, Fault, Machine, Scene, render

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.stream import stream
-from edge_asd.bundle import load_bundle
+from edge_asd.bundle.bundle import load_bundle
 from edge_asd.frontend import LogMel, log_mel
 from edge_asd.native import library
 from edge_asd.windows import clip_windows

@@ -27,14 +27,14 @@ from benchmarks.timing import machine, take_turns
 from edge_asd.bank import METHODS, EmbeddingBank, unit_vectors
 from edge_asd.bank.search import FloatSearch, Int8Search
 from edge_asd.bank.vectors import directions
+from edge_asd.enrolment.hearing import hear_clip
+from edge_asd.enrolment.retention import Retention
 from edge_asd.evaluation.cases import Case, CaseClip, read_cases
 from edge_asd.evaluation.metrics import roc_auc
 from edge_asd.frontend import log_mel
-from edge_asd.hearing import hear_clip
 from edge_asd.inference import load_embedder
 from edge_asd.model_package import load_model
 from edge_asd.normal import NormalSound
-from edge_asd.retention import Retention
 from edge_asd.scorers import features_of, parse_scorers
 from edge_asd.simulator import FAULTS, KINDS, Fault, Machine, Scene, render
 from edge_asd.spectra import window_spectra

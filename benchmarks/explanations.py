@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_asd.bundle import Bundle
-from edge_asd.enrolment import Enrolment
+from edge_asd.bundle.bundle import Bundle
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.explain import Finding
 from edge_asd.explain.clip import explain_clip
 from edge_asd.frontend import log_mel, mel_edges_hz

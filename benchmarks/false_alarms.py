@@ -36,8 +36,8 @@ from benchmarks.steady import (
     sessions,
     simulator_hash,
 )
-from edge_asd.budget import Budget
-from edge_asd.calibration import LiveTarget
+from edge_asd.calibration.budget import Budget
+from edge_asd.calibration.thresholds import LiveTarget
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import Model, load_model
 from edge_asd.monitor.alarm import AlarmSettings

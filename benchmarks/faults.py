@@ -36,8 +36,8 @@ from benchmarks.steady import (
     sessions,
     simulator_hash,
 )
-from edge_asd.bundle import Bundle
-from edge_asd.enrolment import DEFAULT_LIVE
+from edge_asd.bundle.bundle import Bundle
+from edge_asd.enrolment.enrol import DEFAULT_LIVE
 from edge_asd.evaluation.metrics import roc_auc
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import Model, load_model

@@ -23,7 +23,7 @@ WATCH = """
 import sys, threading
 from pathlib import Path
 from edge_asd.audio.files import FileSource
-from edge_asd.bundle import load_bundle
+from edge_asd.bundle.bundle import load_bundle
 from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
 from edge_asd.monitor.clock import RunClock
 from edge_asd.monitor.live import LiveRun

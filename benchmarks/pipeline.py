@@ -23,9 +23,9 @@ import numpy as np
 from benchmarks.stream import stream
 from benchmarks.timing import machine, take_turns
 from edge_asd.bank import EmbeddingBank, unit_vectors
-from edge_asd.bundle import Bundle
+from edge_asd.bundle.bundle import Bundle
 from edge_asd.detector import Detector
-from edge_asd.enrolment import Enrolment
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.frontend import LogMel, log_mel
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import load_model

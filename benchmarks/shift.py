@@ -24,12 +24,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
-from edge_asd.adaptation import AdaptationRules, Adapter
-from edge_asd.appending import appended, blank_enrolment
 from edge_asd.audio.block import AudioBlock
 from edge_asd.audio.files import read_clip
-from edge_asd.bundle import Bundle
-from edge_asd.enrolment import Enrolment
+from edge_asd.bundle.bundle import Bundle
+from edge_asd.calibration.scale import SHOWN_THRESHOLD
+from edge_asd.enrolment.adaptation import AdaptationRules, Adapter
+from edge_asd.enrolment.appending import appended, blank_enrolment
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.evaluation.cases import Case, read_cases
 from edge_asd.evaluation.metrics import roc_auc
 from edge_asd.frontend import log_mel
@@ -37,7 +38,6 @@ from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import Model, load_model
 from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
 from edge_asd.monitor.demo import workshop
-from edge_asd.scale import SHOWN_THRESHOLD
 from edge_asd.scorers import DEFAULT_SCORERS, parse_scorers
 from edge_asd.simulator import FAULTS, Fault, Machine, Scene, render
 from edge_asd.simulator.faults import ADDED

@@ -21,10 +21,10 @@ import numpy as np
 
 from edge_asd import simulator
 from edge_asd.audio.block import AudioBlock
-from edge_asd.bundle import Bundle
-from edge_asd.calibration import LiveTarget
+from edge_asd.bundle.bundle import Bundle
+from edge_asd.calibration.thresholds import LiveTarget
 from edge_asd.detector import WindowScore
-from edge_asd.enrolment import Enrolment
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.inference import Embedder
 from edge_asd.model_package import Model
 from edge_asd.monitor.alarm import AlarmEvent, AlarmSettings, AlarmTracker

@@ -24,9 +24,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
-from edge_asd.bundle import load_bundle, save_bundle
+from edge_asd.bundle.bundle import load_bundle, save_bundle
 from edge_asd.clips import read_frames
-from edge_asd.enrolment import Enrolment
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.inference import load_embedder
 from edge_asd.model_package import load_model
 from edge_asd.simulator import Machine, Scene, render

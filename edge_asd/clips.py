@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_asd.aggregation import Aggregation
 from edge_asd.audio.files import read_clip
-from edge_asd.calibration import Calibration
+from edge_asd.calibration.aggregation import Aggregation
+from edge_asd.calibration.thresholds import Calibration
 from edge_asd.contract import LogMelSpec, ModelContract
 from edge_asd.errors import DataError, MissingInputError
 from edge_asd.frontend import log_mel
@@ -22,7 +22,7 @@ LOG_MEL_SUFFIX = ".npy"
 
 @dataclass(frozen=True)
 class ClipScore:
-    """One clip's score, 0 to 100 with the threshold at 50 (`edge_asd.scale`). Higher = more anomalous.
+    """One clip's score, 0 to 100 with the threshold at 50 (`edge_asd.calibration.scale`). Higher = more anomalous.
 
     score: of the distances of the clip's windows from normal sound, aggregated.
     max_score: of the worst window alone, on the same scale.

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_asd.aggregation import Aggregation
 from edge_asd.audio.block import AudioBlock, level_dbfs
-from edge_asd.calibration import Calibration
+from edge_asd.calibration.aggregation import Aggregation
+from edge_asd.calibration.scale import SHOWN_THRESHOLD
+from edge_asd.calibration.thresholds import Calibration
 from edge_asd.contract import ModelContract
 from edge_asd.explain import Explanation
 from edge_asd.frontend import LogMel
 from edge_asd.inference import Embedder
 from edge_asd.normal import NormalSound
-from edge_asd.scale import SHOWN_THRESHOLD
 from edge_asd.windows import WindowAssembler
 
 
@@ -26,7 +26,7 @@ class WindowScore:
 
     start_position, end_position: first sample and one past the last, at the model's rate.
     time: when the window ended, seconds since the Unix epoch (UTC).
-    score: of the last windows, aggregated (the detector's smoothing): 0 to 100, see `edge_asd.scale`.
+    score: of the last windows, aggregated (the detector's smoothing): 0 to 100, see `edge_asd.calibration.scale`.
     window_score: of this window alone, among single normal windows, on the same scale.
     threshold, anomalous: where the live threshold stands on that scale (always 50), whether `score` is above it.
     level_dbfs: RMS level of the sound since the window before.
@@ -50,7 +50,7 @@ class WindowScore:
 class LiveScore:
     """What the windows of a stream come to.
 
-    score: of the last windows, aggregated, 0 to 100 with the threshold for as many windows at 50 (`edge_asd.scale`).
+    score: of the last windows, aggregated, 0 to 100 with the threshold for as many windows at 50 (`calibration.scale`).
     threshold: 50. window_score: of the last window alone, with the threshold for single windows at 50.
     """
 

@@ -8,9 +8,9 @@ import hypothesis
 import numpy as np
 import pytest
 
-from edge_asd.bundle import Bundle
+from edge_asd.bundle.bundle import Bundle
 from edge_asd.contract import LogMelSpec, ModelContract
-from edge_asd.enrolment import Enrolment
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import Model, load_model
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge_asd.aggregation import Aggregation
 from edge_asd.audio.block import AudioBlock
-from edge_asd.budget import Budget
-from edge_asd.bundle import Bundle
-from edge_asd.calibration import Calibration, LiveTarget, fit_stream
+from edge_asd.bundle.bundle import Bundle
+from edge_asd.calibration.aggregation import Aggregation
+from edge_asd.calibration.budget import Budget
+from edge_asd.calibration.scale import raw
+from edge_asd.calibration.thresholds import Calibration, LiveTarget, fit_stream
 from edge_asd.clips import score_distances
 from edge_asd.detector import Detector, WindowScore
 from edge_asd.frontend import LogMel, log_mel
 from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
-from edge_asd.scale import raw
 from edge_asd.windows import clip_windows
 
 RATE_HZ = 16000

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import edge_asd
-from edge_asd.bundle import Bundle, save_bundle
+from edge_asd.bundle.bundle import Bundle, save_bundle
 from edge_asd.clips import read_frames
 
 PACKAGE = Path(edge_asd.__file__).parent
@@ -107,7 +107,7 @@ def test_scoring_a_clip_loads_nothing_of_the_workstation(tiny_bundle: Bundle, st
     code = f"""
 import sys
 from pathlib import Path
-from edge_asd.bundle import load_bundle
+from edge_asd.bundle.bundle import load_bundle
 from edge_asd.clips import read_frames
 bundle = load_bundle(Path(sys.argv[1]))
 score = bundle.score_clip(read_frames(Path(sys.argv[2]), bundle.contract.features))

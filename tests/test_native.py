@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_asd.bundle import Bundle
+from edge_asd.bundle.bundle import Bundle
 from edge_asd.cli import checks
 from edge_asd.contract import LogMelSpec
 from edge_asd.errors import ConfigError, UnavailableError

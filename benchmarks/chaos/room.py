@@ -16,7 +16,7 @@ import soundfile
 from edge_asd import service
 from edge_asd.audio.block import AudioBlock
 from edge_asd.audio.condition import Conditioner
-from edge_asd.bundle import load_bundle
+from edge_asd.bundle.bundle import load_bundle
 from edge_asd.formats import digits
 from tests.fakes.microphone import build_plugin
 

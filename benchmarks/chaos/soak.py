@@ -21,7 +21,7 @@ from benchmarks.chaos.receivers import WebhookReceiver, free_port
 from benchmarks.chaos.room import RATE_HZ, Room, enrolled, machine_sound, unit_variables
 from edge_asd.audio.block import AudioBlock
 from edge_asd.audio.condition import Conditioner
-from edge_asd.bundle import load_bundle
+from edge_asd.bundle.bundle import load_bundle
 from edge_asd.formats import digits
 
 MINUTES_BROKEN = (20, 45)

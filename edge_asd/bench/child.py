@@ -29,8 +29,8 @@ STAGES = ("feature", "model", "score", "step")
 
 def enrol(request: dict[str, Any]) -> dict[str, Any]:
     """Write a bundle fitted by the runtime that will be measured."""
-    from edge_asd.bundle import save_bundle
-    from edge_asd.enrolment import Enrolment
+    from edge_asd.bundle.bundle import save_bundle
+    from edge_asd.enrolment.enrol import Enrolment
     from edge_asd.inference import load_embedder, runnable_formats
     from edge_asd.model_package import load_model
 
@@ -45,7 +45,7 @@ def listen(request: dict[str, Any]) -> dict[str, Any]:
     """Play the sound through the pipe a device runs, step by step, as often as fills the time."""
     from edge_asd.audio.block import AudioBlock
     from edge_asd.bench.board import EnergyMeter
-    from edge_asd.bundle import load_bundle
+    from edge_asd.bundle.bundle import load_bundle
 
     bundle = load_bundle(Path(request["bundle"]))
     detector = bundle.detector()

@@ -69,11 +69,11 @@ def run_append(args: argparse.Namespace, config: Config) -> int:
     path: Path = args.append
     if path.parent.is_dir() and not os.access(path.parent, os.W_OK):
         raise StorageError(f"{path}: the directory {path.parent} cannot be written", remedy="copy the bundle elsewhere")
-    from edge_asd.appending import appended, blank_enrolment
     from edge_asd.atomic import write_atomically
-    from edge_asd.bundle import save_bundle
+    from edge_asd.bundle.bundle import save_bundle
+    from edge_asd.bundle.signing import signature_path
     from edge_asd.cli.bundles import opened_bundle
-    from edge_asd.signing import signature_path
+    from edge_asd.enrolment.appending import appended, blank_enrolment
 
     bundle = opened_bundle(config, path)
     before = path.read_bytes()
@@ -114,8 +114,8 @@ def _words(path: Path, entry: dict[str, Any], enrolment: dict[str, Any]) -> str:
 
 
 def _undo(args: argparse.Namespace) -> int:
-    from edge_asd.bundle import load_bundle
-    from edge_asd.signing import signature_path
+    from edge_asd.bundle.bundle import load_bundle
+    from edge_asd.bundle.signing import signature_path
 
     path: Path = args.undo
     previous = _previous(path)
@@ -135,7 +135,7 @@ def _undo(args: argparse.Namespace) -> int:
 
 
 def _undo_adaptation(args: argparse.Namespace) -> int:
-    from edge_asd.adaptation import state_paths
+    from edge_asd.enrolment.adaptation import state_paths
 
     path: Path = args.undo_adaptation
     if args.append is not None or args.undo is not None or args.out is not None or args.clips:

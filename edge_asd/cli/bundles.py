@@ -11,7 +11,7 @@ from edge_asd.config import Config
 from edge_asd.errors import ConfigError, DataError, UsageError
 
 if TYPE_CHECKING:
-    from edge_asd.bundle import Bundle
+    from edge_asd.bundle.bundle import Bundle
     from edge_asd.inference.engine import Engine
 
 
@@ -28,9 +28,9 @@ def opened_bundle(config: Config, path: Path | None = None) -> Bundle:
     """The bundle that is set (or another one), for the runtime that is set; what that took is said on stderr."""
     from dataclasses import replace
 
-    from edge_asd.bundle import load_bundle
+    from edge_asd.bundle.bundle import load_bundle
+    from edge_asd.bundle.refit import for_runtime
     from edge_asd.model_package import DEFAULT_PACKAGE
-    from edge_asd.refit import for_runtime
 
     package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
     engine = engine_of(config)
@@ -46,7 +46,7 @@ def bundle_check(public_key: str | None, bundle: Path) -> Callable[[bytes], None
     """What refuses the bytes of a bundle that is not signed; None where no key is set, and every bundle is taken."""
     if public_key is None:
         return None
-    from edge_asd.signing import PublicKey, read_text, signed_by
+    from edge_asd.bundle.signing import PublicKey, read_text, signed_by
 
     try:
         key = PublicKey.parse(read_text(Path(public_key)), public_key)

@@ -19,8 +19,8 @@ from edge_asd.errors import MissingInputError, StorageError, UsageError
 from edge_asd.formats import binary_size
 
 if TYPE_CHECKING:
-    from edge_asd.bundle import Bundle
-    from edge_asd.calibration import LiveTarget, Threshold
+    from edge_asd.bundle.bundle import Bundle
+    from edge_asd.calibration.thresholds import LiveTarget, Threshold
     from edge_asd.config import Config
 
 DEFAULT_DURATION = "10m"
@@ -110,8 +110,8 @@ def run(args: argparse.Namespace) -> int:
     if args.clips and (from_device or args.duration is not None):
         raise UsageError("recordings and a device (or --duration) were both given", remedy="choose one of them")
     check_output(args.out, force=args.force)
-    from edge_asd.bundle import save_bundle
-    from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
+    from edge_asd.bundle.bundle import save_bundle
+    from edge_asd.enrolment.enrol import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
     from edge_asd.inference import load_embedder, runnable_formats
     from edge_asd.model_package import DEFAULT_PACKAGE, load_model
     from edge_asd.scorers import DEFAULT_SCORERS, parse_scorers, uses_network
@@ -197,7 +197,7 @@ def _kept(heard: dict[str, Any]) -> str:
 
 def _set_for(threshold: Threshold) -> str:
     if threshold.budget is not None:
-        from edge_asd.budget import Budget
+        from edge_asd.calibration.budget import Budget
 
         return Budget.parse(threshold.budget).words
     return f"{threshold.percentile:g} % of normal sound"
@@ -205,9 +205,9 @@ def _set_for(threshold: Threshold) -> str:
 
 def live_target(config: Config) -> LiveTarget:
     """What the config sets the live threshold for."""
-    from edge_asd.budget import Budget
-    from edge_asd.calibration import LiveTarget
-    from edge_asd.enrolment import DEFAULT_LIVE
+    from edge_asd.calibration.budget import Budget
+    from edge_asd.calibration.thresholds import LiveTarget
+    from edge_asd.enrolment.enrol import DEFAULT_LIVE
 
     if config.detector.percentile is not None:
         return LiveTarget(percentile=config.detector.percentile)

@@ -19,9 +19,9 @@ from edge_asd.errors import DataError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from edge_asd.bundle import Bundle
+    from edge_asd.bundle.bundle import Bundle
     from edge_asd.config import Config
-    from edge_asd.enrolment import Enrolment
+    from edge_asd.enrolment.enrol import Enrolment
     from edge_asd.evaluation.cases import Case
     from edge_asd.evaluation.evaluate import CaseResult, Events, FailedClip
     from edge_asd.evaluation.figures import Outcome
@@ -209,8 +209,8 @@ class _Watcher:
 
     def _case_scored(self, case: Case, tested: Outcome, bundle: Bundle) -> None:
         if self._report is not None:
+            from edge_asd.calibration.scale import SHOWN_THRESHOLD
             from edge_asd.evaluation.rehear import rehearer
-            from edge_asd.scale import SHOWN_THRESHOLD
 
             self._report.add_case(case, tested, SHOWN_THRESHOLD, rehearer(bundle, self._channel))
 
@@ -240,7 +240,7 @@ def _refuse_enrolment_flags(args: argparse.Namespace) -> None:
 def _enrolments(clip_percentile: float | None, config: Config) -> Callable[[Listener], Enrolment]:
     """What makes the blank enrolment of each case, set as `enroll` sets it."""
     from edge_asd.cli.enroll import live_target
-    from edge_asd.enrolment import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
+    from edge_asd.enrolment.enrol import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
 
     smoothing_s = config.detector.smoothing_s
 

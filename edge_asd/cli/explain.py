@@ -72,8 +72,8 @@ def run(args: argparse.Namespace) -> int:
 
 def as_dict(clip: Path, explained: ClipExplanation, out: Path | None) -> dict[str, Any]:
     """The result as plain JSON types."""
+    from edge_asd.calibration.scale import SHOWN_THRESHOLD
     from edge_asd.formats import digits
-    from edge_asd.scale import SHOWN_THRESHOLD
 
     score = explained.score
     return {

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from edge_asd.bundle import Bundle
+    from edge_asd.bundle.bundle import Bundle
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -64,9 +64,9 @@ def run(args: argparse.Namespace) -> int:
 
 def scored(clip: Path, bundle: Bundle, channel: int | None, on_note: Callable[[str], None]) -> dict[str, Any]:
     """One clip's result as plain JSON types."""
+    from edge_asd.calibration.scale import SHOWN_THRESHOLD
     from edge_asd.clips import read_frames
     from edge_asd.formats import digits
-    from edge_asd.scale import SHOWN_THRESHOLD
 
     score = bundle.score_clip(read_frames(clip, bundle.contract.features, channel, on_note=on_note))
     return {

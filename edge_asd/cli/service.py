@@ -132,9 +132,9 @@ def _install(args: argparse.Namespace) -> int:
 
 def _bundle_files(source: Path, target: Path, public_key: str | None) -> dict[Path, bytes]:
     """The bundle as it was checked, and its signature if it has one. Refused here, not by a service nobody watches."""
-    from edge_asd.bundle import load_bundle
+    from edge_asd.bundle.bundle import load_bundle
+    from edge_asd.bundle.signing import signature_path
     from edge_asd.cli.bundles import bundle_check
-    from edge_asd.signing import signature_path
 
     check = bundle_check(public_key, source)
     read: list[bytes] = []

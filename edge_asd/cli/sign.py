@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _new_key(path: Path) -> int:
     from edge_asd.atomic import write_atomically
-    from edge_asd.signing import SecretKey
+    from edge_asd.bundle.signing import SecretKey
 
     public = path.with_suffix(".pub")
     if public == path:
@@ -72,8 +72,8 @@ def _new_key(path: Path) -> int:
 
 def _sign(bundles: list[Path], key_path: Path) -> int:
     from edge_asd.atomic import write_atomically
-    from edge_asd.bundle import load_bundle
-    from edge_asd.signing import SecretKey, read_text, signature_path
+    from edge_asd.bundle.bundle import load_bundle
+    from edge_asd.bundle.signing import SecretKey, read_text, signature_path
 
     key = SecretKey.parse(read_text(key_path), str(key_path))
     if key_path.stat().st_mode & 0o077:
@@ -88,8 +88,8 @@ def _sign(bundles: list[Path], key_path: Path) -> int:
 
 
 def _check(bundles: list[Path], key_path: Path) -> int:
-    from edge_asd.bundle import load_bundle
-    from edge_asd.signing import PublicKey, read_text, signed_by
+    from edge_asd.bundle.bundle import load_bundle
+    from edge_asd.bundle.signing import PublicKey, read_text, signed_by
 
     key = PublicKey.parse(read_text(key_path), str(key_path))
     for bundle in bundles:

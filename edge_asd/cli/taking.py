@@ -11,7 +11,7 @@ from edge_asd.errors import DataError
 if TYPE_CHECKING:
     from edge_asd.audio.microphone import SourceEvent
     from edge_asd.config import Config
-    from edge_asd.enrolment import Enrolment
+    from edge_asd.enrolment.enrol import Enrolment
 
 
 def mind_outliers(enrolment: Enrolment, *, drop: bool) -> None:

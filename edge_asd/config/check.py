@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from edge_asd.budget import EXAMPLES, Budget
+from edge_asd.calibration.budget import EXAMPLES, Budget
 from edge_asd.errors import ConfigError, DataError
 from edge_asd.formats import bytes_meant
 

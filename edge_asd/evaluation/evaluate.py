@@ -9,15 +9,15 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_asd.bundle import Bundle, load_bundle
-from edge_asd.enrolment import Enrolment
+from edge_asd.bundle.bundle import Bundle, load_bundle
+from edge_asd.calibration.scale import SHOWN_THRESHOLD
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.errors import DataError, EdgeAsdError
 from edge_asd.evaluation.cases import Case, CaseClip
 from edge_asd.evaluation.figures import Figures, Outcome, figures_of
 from edge_asd.evaluation.pool import WorkerDied, map_in_order
 from edge_asd.evaluation.reader import ClipTask, Failure, Heard, Listener, make_reader
 from edge_asd.evaluation.trace import live_trace
-from edge_asd.scale import SHOWN_THRESHOLD
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class FailedClip:
 class CaseResult:
     """One case measured; `case` holds what was measured, `figures` how it came out.
 
-    threshold, threshold_method: of clip scores (always 50, see `edge_asd.scale`) and how it was fitted; None where the
-        case could not be enrolled.
+    threshold, threshold_method: of clip scores (always 50, see `calibration.scale`) and how it was fitted; None where
+        the case could not be enrolled.
     n_enrol, n_normal, n_anomaly, n_failed: clips enrolled, tested and not usable.
     n_groups: recordings or sessions among the test clips, 0 where none is told.
     warnings: what the enrolment complained of, and what makes the figures doubtful.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_asd.calibration.gamma import gamma_quantile
 from edge_asd.evaluation.bootstrap import interval, redraws
 from edge_asd.evaluation.cases import CaseClip
 from edge_asd.evaluation.metrics import areas
 from edge_asd.evaluation.official import combine, components, domain_clips
-from edge_asd.gamma import gamma_quantile
 
 SECONDS_PER_DAY = 86_400.0
 Interval = tuple[float, float]

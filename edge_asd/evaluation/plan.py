@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_asd.bundle import load_bundle
+from edge_asd.bundle.bundle import load_bundle
 from edge_asd.errors import MissingInputError, UsageError
 from edge_asd.evaluation.cases import Case, read_cases
 from edge_asd.evaluation.dataset import read_dataset

@@ -15,10 +15,10 @@ import numpy as np
 
 from edge_asd import __version__
 from edge_asd.clips import LOG_MEL_SUFFIX
+from edge_asd.enrolment.hearing import HeardClip, HeardPiece, hear_clip
 from edge_asd.errors import EdgeAsdError, MissingInputError
 from edge_asd.evaluation.cache import ArrayCache
 from edge_asd.frontend import LogMel
-from edge_asd.hearing import HeardClip, HeardPiece, hear_clip
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.inference.runtimes import AUTO
 from edge_asd.model_package import Model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from edge_asd.bundle import Bundle
+from edge_asd.bundle.bundle import Bundle
 from edge_asd.clips import read_frames
 from edge_asd.errors import DataError
 from edge_asd.evaluation.cases import CaseClip

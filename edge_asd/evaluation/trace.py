@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_asd.alarm_rate import Minima
-from edge_asd.bundle import Bundle
-from edge_asd.calibration import confirming_windows
+from edge_asd.bundle.bundle import Bundle
+from edge_asd.calibration.alarm_rate import Minima
+from edge_asd.calibration.thresholds import confirming_windows
 from edge_asd.monitor.alarm import AlarmSettings
 from edge_asd.windows import window_starts
 
@@ -21,7 +21,7 @@ class LiveTrace:
     times_s: when each window has been heard to its end, seconds from the clip's start.
     scores, thresholds: as `edge-asd run` would have had them, had the stream begun with the clip.
     alarms: separate times the score stayed above the threshold as long as an alarm takes to be confirmed; a clip
-        shorter than that counts when it lies above from end to end. Counted as `edge_asd.alarm_rate` counts them, by
+        shorter than that counts when it lies above from end to end. Counted as `calibration.alarm_rate` counts them, by
         which the threshold was set.
     """
 

@@ -14,7 +14,7 @@ from edge_asd.pictures import Mark, Spectra, comparison_png
 from edge_asd.windows import clip_windows
 
 if TYPE_CHECKING:
-    from edge_asd.bundle import Bundle
+    from edge_asd.bundle.bundle import Bundle
 
 WINDOWS_AT_MOST = 16
 WORST_SHARE = 0.5

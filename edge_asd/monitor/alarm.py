@@ -43,7 +43,7 @@ class AlarmSettings:
     """Seconds the score stays above the threshold before an alarm starts; 0: the first score above starts it."""
     release_ratio: float = 0.9
     """Share of the threshold (above 0, at most 1) the score must fall below to end an alarm. The threshold stands at 50
-    of 100 (`edge_asd.scale`): 0.9 ends an alarm below 45, where the raw score is 0.82 of the raw threshold."""
+    of 100 (`calibration.scale`): 0.9 ends an alarm below 45, where the raw score is 0.82 of the raw threshold."""
     release_s: float = 5.0
     """Seconds the score stays below `release_ratio` x threshold before the alarm ends."""
     cooldown_s: float = 60.0

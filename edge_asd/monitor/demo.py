@@ -12,7 +12,7 @@ import numpy as np
 from edge_asd.audio.block import AudioBlock
 from edge_asd.audio.generator import GeneratedSource
 from edge_asd.detector import Detector
-from edge_asd.enrolment import Enrolment
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.inference import load_embedder, runnable_formats
 from edge_asd.model_package import load_model
 from edge_asd.simulator import Fault, Machine, Scene, render

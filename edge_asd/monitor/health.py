@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_asd.audio.block import AudioBlock, level_dbfs
-from edge_asd.hearing import CLIPPED_SHARE_LIMIT, FULL_SCALE, SILENCE_LIMIT_DBFS
+from edge_asd.enrolment.hearing import CLIPPED_SHARE_LIMIT, FULL_SCALE, SILENCE_LIMIT_DBFS
+from edge_asd.enrolment.sound_levels import SoundBaseline, hum_db
 from edge_asd.monitor.records import HealthRecord
-from edge_asd.sound_levels import SoundBaseline, hum_db
 
 QUIET_DB, LOUD_DB = 15.0, 10.0
 """Below the enrolment's floor, and above its loudest second."""

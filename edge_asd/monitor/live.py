@@ -16,9 +16,9 @@ from edge_asd.monitor.records import AlarmRecord, ClockRecord, Record, ScoreReco
 from edge_asd.monitor.sinks import Sink
 
 if TYPE_CHECKING:
-    from edge_asd.adaptation import Adapter
     from edge_asd.audio.block import AudioBlock, AudioSource
     from edge_asd.detector import WindowScore
+    from edge_asd.enrolment.adaptation import Adapter
     from edge_asd.explain import Explanation
     from edge_asd.monitor.health import Health
     from edge_asd.monitor.shift import ShiftWatch

@@ -25,7 +25,7 @@ class ScoreRecord:
     time: the window's end, Unix UTC s.
     score: smoothed, 0 to 100; higher is more anomalous, always.
     window_score: of this window alone.
-    threshold: the score is anomalous when above it; 50 for every machine and scorer (`edge_asd.scale`).
+    threshold: the score is anomalous when above it; 50 for every machine and scorer (`edge_asd.calibration.scale`).
     level_dbfs: loudness of the window, dB re full scale.
     alarm: id of the alarm that is on, or None.
     """

@@ -30,7 +30,7 @@ from edge_asd.frontend import mel_edges_hz
 from edge_asd.monitor.records import HealthRecord
 
 if TYPE_CHECKING:
-    from edge_asd.bundle import Bundle
+    from edge_asd.bundle.bundle import Bundle
     from edge_asd.detector import WindowScore
     from edge_asd.explain import Explanation
 

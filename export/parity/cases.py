@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_asd.bundle import Bundle
+from edge_asd.bundle.bundle import Bundle
 from edge_asd.evaluation.cases import Case, read_cases
 from edge_asd.evaluation.evaluate import Events, PlannedCase, evaluate
 from edge_asd.evaluation.figures import Outcome

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_asd.bundle import Bundle
+from edge_asd.bundle.bundle import Bundle
 from edge_asd.errors import DataError, UnavailableError
 from export.integer_ops import LEAST_INTEGER_SHARE, OpCount, onnx_integer_ops
 from export.parity.cases import CaseScores, score_cases

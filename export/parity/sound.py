@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_asd.bundle import Bundle
+from edge_asd.bundle.bundle import Bundle
+from edge_asd.calibration.scale import shown
 from edge_asd.contract import ModelContract
-from edge_asd.enrolment import Enrolment
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.frontend import log_mel
 from edge_asd.inference import Embedder
 from edge_asd.model_package import Model
-from edge_asd.scale import shown
 from edge_asd.scorers import features_of
 from edge_asd.simulator import FAULTS, KINDS, Fault, Machine, Scene, render
 from edge_asd.windows import clip_windows

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_asd.atomic import write_atomically
-from edge_asd.bundle import Bundle
+from edge_asd.bundle.bundle import Bundle
 from edge_asd.errors import DataError
 from edge_asd.service.install import unit_text
 from export.targets.kernel import build_for

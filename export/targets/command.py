@@ -33,7 +33,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the archive; print its path."""
-    from edge_asd.bundle import load_bundle
+    from edge_asd.bundle.bundle import load_bundle
     from export.targets.archive import write_archive
     from export.targets.target import load_target
 

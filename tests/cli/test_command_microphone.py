@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from fakes.microphone import FakeMicrophones, build_plugin
 
-from edge_asd.bundle import Bundle, save_bundle
+from edge_asd.bundle.bundle import Bundle, save_bundle
 from edge_asd.cli import main
 from edge_asd.cli.devices import as_line
 

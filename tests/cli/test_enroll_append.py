@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge_asd.bundle import Bundle, load_bundle, save_bundle
+from edge_asd.bundle.bundle import Bundle, load_bundle, save_bundle
 from edge_asd.cli import main, sources
 from tests.cli.test_enrolling import RATE_HZ, Listened
 

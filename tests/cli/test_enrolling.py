@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from edge_asd.audio.block import AudioBlock
-from edge_asd.bundle import load_bundle
+from edge_asd.bundle.bundle import load_bundle
 from edge_asd.cli import main, sources
 from edge_asd.scorers import DEFAULT_SCORERS
 from edge_asd.scorers.registry import MEASURES

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge_asd.bundle import load_bundle
+from edge_asd.bundle.bundle import load_bundle
 from edge_asd.cli import main, progress
 
 RATE_HZ = 16000

@@ -15,7 +15,7 @@ import soundfile
 
 from benchmarks.records import RATE_HZ, alarm_at, score_at
 from edge_asd.audio.block import AudioBlock
-from edge_asd.bundle import Bundle, save_bundle
+from edge_asd.bundle.bundle import Bundle, save_bundle
 from edge_asd.cli import main
 from edge_asd.contract import LogMelSpec
 from edge_asd.formats import iso_utc

@@ -11,7 +11,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from edge_asd.bundle import save_bundle
+from edge_asd.bundle.bundle import save_bundle
 from edge_asd.cli import main
 from edge_asd.frontend import log_mel
 from edge_asd.pictures import colours

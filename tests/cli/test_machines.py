@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from edge_asd.bundle import Bundle, save_bundle
+from edge_asd.bundle.bundle import Bundle, save_bundle
 from edge_asd.cli.machines import watched
 from edge_asd.config import Config
 from edge_asd.config.settings import AudioConfig, MachineConfig, ModelConfig

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge_asd.bundle import Bundle, load_bundle, save_bundle
+from edge_asd.bundle.bundle import Bundle, load_bundle, save_bundle
 from edge_asd.cli import main
 from edge_asd.model_package import Model, describe_member
 from edge_asd.monitor.records import ScoreRecord

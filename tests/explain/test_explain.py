@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edge_asd.audio.block import AudioBlock
-from edge_asd.bundle import Bundle, load_bundle, save_bundle
-from edge_asd.enrolment import Enrolment
+from edge_asd.bundle.bundle import Bundle, load_bundle, save_bundle
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.errors import DataError
 from edge_asd.explain import Explanation
 from edge_asd.frontend import log_mel, mel_edges_hz

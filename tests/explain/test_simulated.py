@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.explanations import CLIP_S, SCENE, enrolled, judged
-from edge_asd.bundle import Bundle
+from edge_asd.bundle.bundle import Bundle
 from edge_asd.explain import Explanation
 from edge_asd.explain.clip import explain_clip
 from edge_asd.frontend import log_mel

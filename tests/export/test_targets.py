@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_asd.bundle import Bundle, save_bundle
+from edge_asd.bundle.bundle import Bundle, save_bundle
 from edge_asd.cli.parsing import Parser
 from edge_asd.config import load_config
-from edge_asd.enrolment import Enrolment
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.errors import DataError, MissingInputError, UnavailableError, UsageError
 from edge_asd.inference import Embedder
 from edge_asd.model_package import Model

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from edge_asd.bundle import Bundle, save_bundle
+from edge_asd.bundle.bundle import Bundle, save_bundle
 from edge_asd.cli.bundles import opened_bundle
 from edge_asd.config import load_config
 from edge_asd.inference import load_embedder

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_asd.bundle import load_bundle, save_bundle
-from edge_asd.enrolment import Enrolment
+from edge_asd.bundle.bundle import load_bundle, save_bundle
+from edge_asd.bundle.refit import for_runtime
+from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.errors import DataError, UnavailableError, UsageError
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.inference.tflite import LITERT, TFLITE, TfliteEmbedder
 from edge_asd.model_package import DEFAULT_PACKAGE, Model, load_model
-from edge_asd.refit import for_runtime
 
 LIBRARY = next((known for known in (LITERT, TFLITE) if importlib.util.find_spec(known.module)), None)
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason="neither ai-edge-litert nor tflite-runtime is installed")

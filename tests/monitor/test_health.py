@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from edge_asd.audio.block import AudioBlock
+from edge_asd.enrolment.sound_levels import SoundBaseline, levels_of
 from edge_asd.monitor.health import Health
 from edge_asd.monitor.records import HealthRecord
 from edge_asd.simulator import KINDS, Machine, Scene, render
-from edge_asd.sound_levels import SoundBaseline, levels_of
 
 RATE_HZ = 16000
 NORMAL = SoundBaseline(floor_dbfs=-32.0, median_dbfs=-30.0, loudest_dbfs=-28.0, hum_db=-10.0)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge_asd.audio.block import AudioBlock
-from edge_asd.bundle import Bundle
+from edge_asd.bundle.bundle import Bundle
 from edge_asd.detector import WindowScore
 from edge_asd.errors import DataError
 from edge_asd.explain import Explanation

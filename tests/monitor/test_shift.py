@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from edge_asd.audio.block import AudioBlock
-from edge_asd.bundle import Bundle
+from edge_asd.bundle.bundle import Bundle
 from edge_asd.detector import WindowScore
 from edge_asd.explain import Explanation
 from edge_asd.frontend import mel_edges_hz

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from edge_asd.bundle import Bundle, save_bundle
+from edge_asd.bundle.bundle import Bundle, save_bundle
 from edge_asd.cli import main
 from edge_asd.config import load_config
 from edge_asd.errors import EdgeAsdError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_asd.bundle import Bundle, save_bundle
+from edge_asd.bundle.bundle import Bundle, save_bundle
 from edge_asd.cli import main
 from edge_asd.config import load_config
 from edge_asd.errors import DataError

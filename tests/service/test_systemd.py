@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edge_asd.bundle import Bundle, save_bundle
+from edge_asd.bundle.bundle import Bundle, save_bundle
 from tests.fakes.microphone import FakeMicrophones, build_plugin
 from tests.service.container import NoContainer, StuckContainer, booted
 

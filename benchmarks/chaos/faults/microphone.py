@@ -8,7 +8,7 @@ import time
 from benchmarks.chaos.appliance import SETTINGS, Appliance
 from benchmarks.chaos.fault import fault
 from benchmarks.chaos.trial import Trial
-from edge_asd.bundle import load_bundle, save_bundle
+from edge_asd.bundle.bundle import load_bundle, save_bundle
 
 AREA = "microphone"
 

@@ -16,7 +16,7 @@ from benchmarks.chaos.appliance import Appliance
 from benchmarks.chaos.fault import fault
 from benchmarks.chaos.room import environment
 from benchmarks.chaos.trial import Trial
-from edge_asd.bundle import load_bundle
+from edge_asd.bundle.bundle import load_bundle
 from edge_asd.store.reading import Query, Reader
 
 AREA = "power"
