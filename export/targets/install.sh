@@ -119,7 +119,7 @@ for bundle in *.asd; do
     # Bank and thresholds mean what they say for the runtime that scores: where another one fitted them, the enrolment's
     # frames in the bundle are fitted anew here, once.
     [ $fresh = yes ] || [ ! -f "$etc/$bundle" ] || continue
-    "$home/bin/python" -m edge_asd.fit_here --runtime "$RUNTIME" "$bundle" "$etc/$bundle"
+    "$home/bin/python" -m edge_asd.bundle.fit_here --runtime "$RUNTIME" "$bundle" "$etc/$bundle"
 done
 if [ -f "$etc/config.yaml" ]; then
     echo "$etc/config.yaml is kept" >&2
