@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,18 +25,30 @@ def hum_db(second: np.ndarray, rate_hz: int) -> float:
 
     second: float32 [rate_hz], one second, so that the lines of its spectrum are 1 Hz apart.
     """
-    factor = max(1, rate_hz // HUM_RATE_HZ)
-    slow = second[: second.size // factor * factor].reshape(-1, factor).mean(axis=1)
-    power = np.square(np.abs(np.fft.rfft((slow - slow.mean()) * np.hanning(slow.size))))
+    factor, window, lines = _prepared(second.size, rate_hz)
+    slow = second[: window.size * factor].reshape(-1, factor) @ np.full(factor, 1.0 / factor, np.float32)
+    spectrum = np.fft.rfft((slow - slow.mean()) * window)
+    power = np.square(spectrum.real) + np.square(spectrum.imag)
     all_power = float(power.sum())
     if all_power <= 0.0:
         return FAINTEST_HUM_DB
-    best = 0.0
+    best = max(float(power[own].sum()) for own in lines)
+    ratio = max(best, 1e-30) / max(all_power - best, 1e-30)
+    return float(np.clip(10.0 * math.log10(ratio), FAINTEST_HUM_DB, LOUDEST_HUM_DB))
+
+
+@lru_cache(maxsize=4)
+def _prepared(size: int, rate_hz: int) -> tuple[int, np.ndarray, list[np.ndarray]]:
+    """For sounds of one length: samples averaged to one, the window, and the bins of each mains with their neighbours."""
+    factor = max(1, rate_hz // HUM_RATE_HZ)
+    window = np.hanning(size // factor).astype(np.float32)
+    bins = window.size // 2 + 1
+    lines = []
     for mains_hz in MAINS_HZ:
-        lines = mains_hz * np.arange(1, HARMONICS + 1)
-        lines = lines[lines + 1 < power.size]
-        best = max(best, float(sum(power[lines + offset].sum() for offset in (-1, 0, 1))))
-    return float(np.clip(10.0 * math.log10(max(best, 1e-30) / max(all_power - best, 1e-30)), -60.0, LOUDEST_HUM_DB))
+        centres = mains_hz * np.arange(1, HARMONICS + 1)
+        centres = centres[centres + 1 < bins]
+        lines.append(np.concatenate([centres + offset for offset in (-1, 0, 1)]))
+    return factor, window, lines
 
 
 def levels_of(samples: np.ndarray, rate_hz: int) -> np.ndarray:

@@ -114,9 +114,12 @@ class Health:
     def _shown(self, second: np.ndarray) -> dict[str, tuple[bool, str]]:
         """Fault -> whether this second shows it, with its figure."""
         level = level_dbfs(second)
-        clipped = float(np.mean(np.abs(second) >= FULL_SCALE))
+        lowest, highest = float(second.min()), float(second.max())
+        # Counted only where there is something to count: this runs every second for months.
+        full = max(-lowest, highest) >= FULL_SCALE
+        clipped = float(np.mean(np.abs(second) >= FULL_SCALE)) if full else 0.0
         lost = len(self._gaps_s)
-        dead = level <= SILENCE_LIMIT_DBFS or float(np.ptp(second)) == 0.0
+        dead = level <= SILENCE_LIMIT_DBFS or lowest == highest
         shown = {
             "dead": (dead, f"{level:.0f} dBFS"),
             "clipped": (clipped > CLIPPED_SHARE_LIMIT, f"{100 * clipped:.1f} % of the samples"),
