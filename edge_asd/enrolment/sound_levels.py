@@ -39,7 +39,7 @@ def hum_db(second: np.ndarray, rate_hz: int) -> float:
 
 @lru_cache(maxsize=4)
 def _prepared(size: int, rate_hz: int) -> tuple[int, np.ndarray, list[np.ndarray]]:
-    """For sounds of one length: samples averaged to one, the window, and the bins of each mains with their neighbours."""
+    """For sounds of one length: samples averaged to one, window, and the bins of each mains with their neighbours."""
     factor = max(1, rate_hz // HUM_RATE_HZ)
     window = np.hanning(size // factor).astype(np.float32)
     bins = window.size // 2 + 1
