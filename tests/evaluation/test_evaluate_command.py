@@ -169,13 +169,14 @@ def test_an_interrupted_run_goes_on_where_it_was(fan_sound, tmp_path: Path, own_
     with (tmp_path / "cases.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([COLUMNS, *rows])
     command = [sys.executable, "-m", "edge_asd", "evaluate", str(tmp_path / "cases.csv"), "--jobs", "2", "--json"]
-    # The least urgent of processes: this one must be woken by the first line before the other has come to its last.
     with subprocess.Popen(
-        ["nice", "-n", "19", *command],
+        command,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A shell starts what runs in the background deaf to Ctrl-C, these tests perhaps included.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         assert process.stderr is not None
         said = process.stderr.readline()  # the first quarter is done

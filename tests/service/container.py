@@ -12,6 +12,8 @@ from typing import Any
 
 REPOSITORY = Path(__file__).parents[2]
 BOOT_LIMIT_S = 200
+HIDDEN = ("tmp", "run", "dev", "proc", "sys")
+"""Directories that are others inside the container."""
 UNITS = {
     "edge-test.target": "[Unit]\nRequires=basic.target dbus.service edge-test.service\nAfter=basic.target\n",
     "edge-test.service": """\
@@ -33,7 +35,7 @@ class NoContainer(Exception):
 
 
 class StuckContainer(Exception):
-    """It booted, and never powered off; `str()` is the end of its console."""
+    """It booted, and never powered off or left no results; `str()` is the end of what it said."""
 
 
 def booted(folder: Path, shared: Path, inside: Path, limit_s: int = BOOT_LIMIT_S) -> dict[str, Any]:
@@ -46,6 +48,9 @@ def booted(folder: Path, shared: Path, inside: Path, limit_s: int = BOOT_LIMIT_S
         raise NoContainer("booting a container needs root")
     if shutil.which("systemd-nspawn") is None:
         raise NoContainer("needs systemd-nspawn: apt install systemd-container")
+    hidden = [path for path in (Path(sys.executable), REPOSITORY) if path.parts[1] in HIDDEN]
+    if hidden:
+        raise NoContainer(f"{hidden[0]} cannot be seen inside: systemd puts its own /{hidden[0].parts[1]} over it")
     for path in (shared, *shared.iterdir()):
         path.chmod(0o755)
     overlay = folder / "overlay"
@@ -66,6 +71,9 @@ def booted(folder: Path, shared: Path, inside: Path, limit_s: int = BOOT_LIMIT_S
             )
             (root / "etc/systemd/system" / name).write_text(filled)
         _boot(root, shared, folder / "console.txt", limit_s)
+        if not (shared / "results.json").exists():
+            said = (shared / "driver.txt").read_text(errors="replace") if (shared / "driver.txt").exists() else ""
+            raise StuckContainer(f"{said[-1000:]}\n{(folder / 'console.txt').read_text(errors='replace')[-2000:]}")
         return dict(json.loads((shared / "results.json").read_text()))
     finally:
         subprocess.run(["umount", str(overlay / "root")], check=False, capture_output=True)
