@@ -163,9 +163,9 @@ def _on_board(link: Link, package: Path, work: Path, words: list[str]) -> subpro
 def _on(
     board: Sysroot, site: Path, link: Link, package: Path, work: Path, words: list[str]
 ) -> subprocess.CompletedProcess[str]:
-    binds = {"/site": site, "/edge/edge_asd": Path(inference.__file__).parents[1], "/model": package, "/work": work}
+    binds = {"/site": site, "/edge/edge_asd": Path(inference.__file__).parents[1], "/model": package, "/parity": work}
     return board.run(
-        [BOARD_PYTHON, "/work/child.py", "/model", *words, "/work"],
+        [BOARD_PYTHON, "/parity/child.py", "/model", *words, "/parity"],
         cpu=link.cpu,
         binds=binds,
         environment={"PYTHONPATH": "/edge:/site"},
