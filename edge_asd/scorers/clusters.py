@@ -12,7 +12,7 @@ import numpy as np
 from edge_asd.bank import unit_vectors
 from edge_asd.bank.compaction import lloyd
 from edge_asd.scorers.measure import Measure, target_rows
-from edge_asd.scorers.space import Search, Space
+from edge_asd.scorers.space import InSpace, Search, Space
 
 MAX_ROUNDS = 50
 
@@ -36,7 +36,7 @@ def k_means(rows: np.ndarray, k: int, rng: np.random.Generator) -> tuple[np.ndar
 
 
 @dataclass(frozen=True)
-class Centres(Measure):
+class Centres(InSpace, Measure):
     """Distance to the nearest of k centres of the source domain or of all windows of the target domain.
 
     The source domain's many windows are summed up by K-means, the target's few are kept whole, so that neither crowds
@@ -83,10 +83,6 @@ class Centres(Measure):
         return cls(metric, centres, rows[of_target].astype(np.float16), space.middle, space.scale)
 
     @cached_property
-    def _space(self) -> Space:
-        return Space(self.metric, self.middle, self.scale)
-
-    @cached_property
     def _search(self) -> Search:
         return Search(np.concatenate((self.centres, self.memory.astype(np.float32))))
 
@@ -96,7 +92,7 @@ class Centres(Measure):
 
 
 @dataclass(frozen=True)
-class SmoteKnn(Measure):
+class SmoteKnn(InSpace, Measure):
     """Distance to the nearest window, after the few of the target domain were multiplied.
 
     Chawla et al., "SMOTE: synthetic minority over-sampling technique" (2002): a random target window and one of its k
@@ -139,10 +135,6 @@ class SmoteKnn(Measure):
         if metric == "cosine":
             made = unit_vectors(made)
         return cls(metric, np.concatenate((rows, made)).astype(np.float16), space.middle, space.scale)
-
-    @cached_property
-    def _space(self) -> Space:
-        return Space(self.metric, self.middle, self.scale)
 
     @cached_property
     def _search(self) -> Search:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from edge_asd.scorers.measure import Measure
-from edge_asd.scorers.space import Search, Space
+from edge_asd.scorers.space import InSpace, Search, Space
 
 MIN_DENSITY_SHARE = 0.1
 """Of the median: rows nearly on top of each other (a loop, one click twice) would make everything else infinitely far.
@@ -23,7 +23,7 @@ _ROWS: Mapping[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class _Rows(Measure):
+class _Rows(InSpace, Measure):
     """Enrolled windows as coordinates of the view's space.
 
     rows: float16 [n, f]. middle, scale: float32 [f], the space's.
@@ -33,10 +33,6 @@ class _Rows(Measure):
     rows: np.ndarray
     middle: np.ndarray
     scale: np.ndarray
-
-    @cached_property
-    def _space(self) -> Space:
-        return Space(self.metric, self.middle, self.scale)
 
     @cached_property
     def _search(self) -> Search:

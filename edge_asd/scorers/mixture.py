@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from edge_asd.scorers.clusters import k_means
 from edge_asd.scorers.measure import Measure
 from edge_asd.scorers.shrinkage import ledoit_wolf, whitening
-from edge_asd.scorers.space import Space
+from edge_asd.scorers.space import InSpace, Space
 
 MAX_ROUNDS = 60
 TOLERANCE = 1e-4
@@ -20,7 +19,7 @@ TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
-class GaussianMixture(Measure):
+class GaussianMixture(InSpace, Measure):
     """How improbable x is under k Gaussians with full covariances.
 
     With rank-pooled log-mel this is TWFR-GMM (Guan et al., arXiv 2305.03328): a few thousand numbers, no network.
@@ -70,10 +69,6 @@ class GaussianMixture(Measure):
         return cls(
             metric, log_peaks.astype(np.float32), fitted.means, fitted.matrices, space.middle, scale.astype(np.float32)
         )
-
-    @cached_property
-    def _space(self) -> Space:
-        return Space(self.metric, self.middle, self.scale)
 
     def distance(self, features: np.ndarray) -> np.ndarray:
         """float32 [k]."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -87,3 +88,15 @@ class Search:
             if k:
                 squares[asked], index[asked] = k_smallest(found, k)
         return np.maximum(squares, 0.0), index
+
+
+class InSpace:
+    """For measures that keep the view's space among their fields: it, put together once."""
+
+    metric: str
+    middle: np.ndarray
+    scale: np.ndarray
+
+    @cached_property
+    def _space(self) -> Space:
+        return Space(self.metric, self.middle, self.scale)

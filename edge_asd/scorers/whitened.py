@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_asd.scorers.measure import Measure, target_rows
 from edge_asd.scorers.shrinkage import ledoit_wolf, whitening
-from edge_asd.scorers.space import Search, Space
+from edge_asd.scorers.space import InSpace, Search, Space
 
 _MATRIX: Mapping[str, tuple[str, str]] = {
     "middle": ("float32", "f"),
@@ -22,7 +22,7 @@ _MATRIX: Mapping[str, tuple[str, str]] = {
 
 
 @dataclass(frozen=True)
-class _Whitened(Measure):
+class _Whitened(InSpace, Measure):
     """Coordinates of the view's space, less the enrolment's mean, times a whitening matrix; |row|^2 is 1 on average."""
 
     metric: str
@@ -30,10 +30,6 @@ class _Whitened(Measure):
     scale: np.ndarray
     mean: np.ndarray
     matrix: np.ndarray
-
-    @cached_property
-    def _space(self) -> Space:
-        return Space(self.metric, self.middle, self.scale)
 
     def _white(self, features: np.ndarray) -> np.ndarray:
         return (self._space.coordinates(features) - self.mean) @ self.matrix
