@@ -166,7 +166,7 @@ def _peer(width: float, bank: EmbeddingBank, sound: np.ndarray, window: int, ste
     import torch
     from torch import nn
 
-    from export.mobilefacenet import MobileFaceNet
+    from export.networks.mobilefacenet import MobileFaceNet
 
     torch.manual_seed(0)
     net = MobileFaceNet(window_frames=64, n_mels=spec.n_mels, embedding_size=bank.vectors.shape[1], width=width)

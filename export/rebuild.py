@@ -29,7 +29,7 @@ def rebuilt(model: Model) -> nn.Module:
     import torch
     from onnx import numpy_helper
 
-    from export.mobilefacenet import MobileFaceNet
+    from export.networks.mobilefacenet import MobileFaceNet
     from export.onnx_export import folded
 
     contract = model.contract

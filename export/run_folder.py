@@ -21,7 +21,7 @@ import torch
 
 from edge_asd.atomic import write_atomically
 from edge_asd.errors import DataError, MissingInputError
-from export.networks import Network, build_network
+from export.networks.registry import Network, build_network
 from export.recipe import Recipe
 from export.recipe_file import as_yaml, load_recipe
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from edge_asd.errors import DataError
 from export.batches import Batch, Batches
 from export.losses import Head, build_head, distillation_loss, relation_loss
-from export.networks import Network, build_network
+from export.networks.registry import Network, build_network
 from export.recipe import Recipe
 from export.rewrite import clamp_slopes
 from export.run_folder import Progression, RunFolder

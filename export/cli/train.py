@@ -104,7 +104,7 @@ def plan(recipe: Recipe, data: Path | None) -> dict[str, object]:
     """What a training would do. Reads names of recordings, no sound."""
     from export.clip_batches import clip_classes
     from export.losses import build_head
-    from export.networks import build_network, count_parameters
+    from export.networks.registry import build_network, count_parameters
     from export.recipe import AugmentSettings
 
     network = build_network(recipe)

@@ -15,7 +15,7 @@ from export.calibration import recorded_windows, simulated_windows, with_cut_ban
 from export.choice import CLOSE_ENOUGH, Candidate, Limits, Scheme, chosen, sensitivity  # noqa: E402
 from export.integer_ops import OpCount, onnx_integer_ops, require_integer  # noqa: E402
 from export.make import Source, int8_network  # noqa: E402
-from export.networks import build_network  # noqa: E402
+from export.networks.registry import build_network  # noqa: E402
 from export.onnx_export import to_onnx  # noqa: E402
 from export.ort_format import as_ort, start_ms  # noqa: E402
 from export.probe import Probe, ProbeMachine, ScoreLoss, recorded_probe, simulated_probe  # noqa: E402

@@ -4,7 +4,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from edge_asd.errors import DataError  # noqa: E402
-from export.mobilefacenet import MobileFaceNet  # noqa: E402
+from export.networks.mobilefacenet import MobileFaceNet  # noqa: E402
 from export.onnx_export import to_onnx  # noqa: E402
 from export.rewrite import clamp_slopes, without_prelu  # noqa: E402
 

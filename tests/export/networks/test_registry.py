@@ -11,7 +11,7 @@ from edge_asd.errors import ConfigError, DataError  # noqa: E402
 from edge_asd.inference.onnx import OnnxEmbedder  # noqa: E402
 from edge_asd.model_package import load_model  # noqa: E402
 from export.integer_ops import onnx_integer_ops, require_integer  # noqa: E402
-from export.networks import build_network  # noqa: E402
+from export.networks.registry import build_network  # noqa: E402
 from export.onnx_export import to_onnx  # noqa: E402
 from export.package import write_package  # noqa: E402
 from export.quantise import Quantiser  # noqa: E402

@@ -3,8 +3,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from edge_asd.errors import ConfigError  # noqa: E402
-from export.mobilefacenet import MobileFaceNet, scaled  # noqa: E402
-from export.networks import count_parameters  # noqa: E402
+from export.networks.mobilefacenet import MobileFaceNet, scaled  # noqa: E402
+from export.networks.registry import count_parameters  # noqa: E402
 
 
 def network(**changes):

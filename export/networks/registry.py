@@ -7,9 +7,9 @@ from typing import TypeAlias
 from torch import nn
 
 from edge_asd.errors import ConfigError
-from export.mobilefacenet import MobileFaceNet
+from export.networks.mobilefacenet import MobileFaceNet
+from export.networks.vit import FrameViT
 from export.recipe import Recipe
-from export.vit import FrameViT
 
 Network: TypeAlias = MobileFaceNet | FrameViT
 """Called with [batch, 1, window_frames, n_mels], normalised as the contract says, it gives [batch, embedding_size];
