@@ -46,6 +46,47 @@ def test_a_contract_survives_json() -> None:
     assert ModelContract.from_dict(json.loads(json.dumps(contract.to_dict()))) == contract
 
 
+def test_a_contract_of_two_graphs_survives_json_and_knows_what_they_take() -> None:
+    contract = dataclasses.replace(
+        DEFAULT,
+        window_frames=313,
+        inputs=("log-mel", "waveform"),
+        scorer_inputs=("embedding", "section"),
+        outputs=("equation-9", "ensemble"),
+        sections=("fan/00", "fan/01"),
+    )
+    assert ModelContract.from_dict(json.loads(json.dumps(contract.to_dict()))) == contract
+    assert contract.takes_waveform and contract.has_embedder and contract.has_scorer
+    assert contract.window_samples == 160_768  # what the 313 centred frames of 10 s were computed from, but a rest
+    assert contract.for_section("fan/01").section == "fan/01"
+    with pytest.raises(
+        DataError, match="section 'fan/02' is none that a model was trained on; it knows fan/00, fan/01"
+    ):
+        contract.for_section("fan/02")
+
+
+def test_a_scorer_alone_takes_no_waveform_for_an_embedder_that_is_not_there() -> None:
+    flow = dataclasses.replace(
+        DEFAULT, embedding_size=0, inputs=("waveform",), scorer_inputs=("log-mel",), outputs=("likelihood",)
+    )
+    assert not flow.takes_waveform and not flow.has_embedder
+
+
+def test_what_is_written_for_one_graph_of_log_mel_is_what_older_versions_read() -> None:
+    assert set(DEFAULT.to_dict()) == {
+        "name",
+        "version",
+        "features",
+        "window_frames",
+        "step_frames",
+        "embedding_size",
+        "input_mean",
+        "input_offset_db",
+        "input_scale_db",
+        "short_clip",
+    }
+
+
 def test_a_whole_number_may_stand_for_a_float() -> None:
     data = DEFAULT.to_dict() | {"input_scale_db": 20}
     assert ModelContract.from_dict(data) == DEFAULT
@@ -88,7 +129,19 @@ def test_a_front_end_that_cannot_be_is_refused_with_the_value(change: dict[str, 
         ({"window_frames": 0}, "window_frames 0"),
         ({"step_frames": 0}, "step_frames 0"),
         ({"step_frames": 65}, "step_frames 65"),
-        ({"embedding_size": 0}, "0 must be above 0"),
+        ({"embedding_size": -1}, "-1 must be above 0"),
+        ({"embedding_size": 0}, "embedding_size is 0 and there is no scorer"),
+        ({"inputs": ["log-mel", "sound"]}, "inputs 'sound' is none of log-mel, waveform"),
+        ({"inputs": ["embedding"]}, "inputs 'embedding' is none of"),
+        ({"inputs": []}, "inputs is empty"),
+        ({"inputs": ["waveform", "waveform"]}, "or one twice"),
+        ({"inputs": "waveform"}, "inputs: 'waveform' is not of type"),
+        ({"inputs": [1]}, "inputs: .* is not a list of names"),
+        ({"scorer_inputs": ["log-mel"]}, "scorer_inputs and outputs belong together"),
+        ({"outputs": ["likelihood"]}, "scorer_inputs and outputs belong together"),
+        ({"scorer_inputs": ["section"], "outputs": ["likelihood"]}, "sections is empty"),
+        ({"scorer_inputs": ["embedding"], "outputs": ["x"], "embedding_size": 0}, "but embedding_size is 0"),
+        ({"sections": ["fan/00"], "section": "fan/01"}, "section 'fan/01' is none of fan/00"),
         ({"input_scale_db": 0.0}, "input_scale_db is 0.0"),
         ({"input_scale_db": math.inf}, "input_scale_db: inf"),
         ({"name": 5}, "name: 5"),
