@@ -27,6 +27,7 @@ COMMANDS = (
     "score",
     "explain",
     "evaluate",
+    "simulate",
     "doctor",
     "bench",
     "config",
