@@ -172,6 +172,15 @@ class ModelContract:
         """How many steps from window to window fit the time best, at least 1."""
         return max(1, round(seconds / self.step_s))
 
+    def shape_of(self, graph_input: str) -> tuple[int, ...]:
+        """Shape of one window of an input, after the axis of windows."""
+        return {
+            LOG_MEL: (1, self.window_frames, self.features.n_mels),
+            WAVEFORM: (self.window_samples,),
+            EMBEDDING: (self.embedding_size,),
+            SECTION: (len(self.sections),),
+        }[graph_input]
+
     def for_section(self, section: str) -> ModelContract:
         """The same model, watching `section`. Raises DataError for one it was not trained on."""
         if section not in self.sections:

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 
 from edge_asd.contract import ModelContract
 from edge_asd.errors import DataError
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows as a network that also hears the waveform sees them. Others are given the log-mel frames alone, an array.
+
+    frames: log-mel float32 [k, window_frames, n_mels] in dB. samples: float32 [k, window_samples], those the frames
+    were computed from; None where only log-mel is at hand, or wanted.
+    """
+
+    frames: np.ndarray
+    samples: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, windows: Windows | np.ndarray) -> Windows:
+        """As they are, or from log-mel frames alone."""
+        return windows if isinstance(windows, Windows) else cls(windows)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def parts(self, size: int) -> Iterator[Windows]:
+        """All of them in order, at most `size` at a time."""
+        for start in range(0, len(self), size):
+            chosen = slice(start, start + size)
+            yield Windows(self.frames[chosen], None if self.samples is None else self.samples[chosen])
 
 
 def clip_windows(frames: np.ndarray, contract: ModelContract) -> tuple[np.ndarray, np.ndarray]:
@@ -35,12 +64,28 @@ def window_starts(n_frames: int, contract: ModelContract) -> np.ndarray:
     return starts if starts[-1] + size == n_frames else np.append(starts, n_frames - size)
 
 
-def lengthened(frames: np.ndarray, n_frames: int, rule: str) -> np.ndarray:
-    """A short clip made [n_frames, n_mels] long: "repeat" starts over, "reflect" goes back and forth."""
-    order = np.arange(len(frames))
-    if rule == "reflect" and len(frames) > 1:
+def clip_samples(samples: np.ndarray, n_frames: int, contract: ModelContract) -> np.ndarray:
+    """The waveform of all windows `clip_windows` makes of a clip, float32 [k, window_samples].
+
+    samples: float32 [n], the whole clip that gave `n_frames` centred frames (`edge_asd.frontend.log_mel`); half an FFT
+    of zeros joins it at both ends, as it does there. A clip shorter than a window is lengthened by the same rule.
+    """
+    spec, size = contract.features, contract.window_samples
+    half = np.zeros(spec.n_fft // 2, np.float32)
+    padded = np.concatenate((half, np.asarray(samples, np.float32), half))
+    if n_frames < contract.window_frames:
+        return lengthened(padded, size, contract.short_clip)[None]
+    starts = window_starts(n_frames, contract) * spec.hop_samples
+    return np.lib.stride_tricks.sliding_window_view(padded, size)[starts]
+
+
+def lengthened(rows: np.ndarray, n_rows: int, rule: str) -> np.ndarray:
+    """A short clip's frames [n, n_mels] or samples [n] made `n_rows` long: "repeat" starts over, "reflect" goes back
+    and forth."""
+    order = np.arange(len(rows))
+    if rule == "reflect" and len(rows) > 1:
         order = np.concatenate((order, order[-2:0:-1]))
-    return frames[np.resize(order, n_frames)]
+    return rows[np.resize(order, n_rows)]
 
 
 class WindowAssembler:

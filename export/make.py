@@ -15,7 +15,7 @@ import numpy as np
 from edge_asd.contract import ModelContract
 from edge_asd.errors import DataError, MissingInputError, UsageError
 from edge_asd.inference.embedder import normalised
-from edge_asd.model_package import MANIFEST, holds_network, load_model, read_manifest
+from edge_asd.model_package import MANIFEST, holds_network, leading, load_model, read_manifest
 from export.calibration import with_cut_bands
 from export.choice import CONVOLUTIONAL, TRANSFORMER, WIDE, Candidate, Limits, Scheme, candidates, chosen
 from export.integer_ops import OpCount, onnx_integer_ops, require_integer
@@ -83,7 +83,7 @@ def _from_run(path: Path) -> Source:
 def _from_package(path: Path) -> Source:
     from export.rebuild import rebuilt
 
-    held = read_manifest(path)["files"].get("onnx", {})
+    held = leading(read_manifest(path)).get("onnx", {})
     if "int8" in held:
         int8 = load_model(path, "int8", ("onnx",))
         require_integer(onnx_integer_ops(int8.network), f"{path}: int8.onnx")

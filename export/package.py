@@ -12,43 +12,60 @@ import numpy as np
 
 from edge_asd.atomic import write_atomically
 from edge_asd.contract import ModelContract
-from edge_asd.model_package import MANIFEST, PACKAGE_SCHEMA, describe_member, read_manifest
+from edge_asd.model_package import EMBEDDER, MANIFEST, SCORER, as_written, describe_member, read_manifest
 
 
 def write_package(
-    out_dir: Path, contract: ModelContract, networks: Mapping[tuple[str, str], bytes], provenance: dict[str, Any]
+    out_dir: Path,
+    contract: ModelContract,
+    networks: Mapping[tuple[str, str], bytes],
+    provenance: dict[str, Any],
+    scorers: Mapping[tuple[str, str], bytes] | None = None,
 ) -> None:
-    """Write `networks` and `model.json` to `out_dir`, the manifest last.
+    """Write the networks and `model.json` to `out_dir`, the manifest last.
 
-    networks: (format, precision) -> the network file, such as ("onnx", "int8").
+    networks: (format, precision) -> the embedder's file, such as ("onnx", "int8"). scorers: the same of the scorer.
     Raises StorageError when the disk refuses.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
-    files: dict[str, dict[str, Any]] = {}
-    for (network_format, precision), network in networks.items():
-        name = f"{precision}.{network_format}"
-        write_atomically(out_dir / name, network)
-        files.setdefault(network_format, {})[precision] = {"file": name, **describe_member(network)}
-    manifest = {
-        "schema": PACKAGE_SCHEMA,
-        "contract": contract.to_dict(),
-        "files": files,
-        "provenance": provenance,
-    }
-    write_atomically(out_dir / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    graphs: dict[str, dict[str, dict[str, Any]]] = {}
+    for graph, files in ((EMBEDDER, networks), (SCORER, scorers or {})):
+        for (network_format, precision), network in files.items():
+            entry = _written(out_dir, graph, network_format, precision, network)
+            graphs.setdefault(graph, {}).setdefault(network_format, {})[precision] = entry
+    _write_manifest(out_dir, {"schema": 0, "contract": contract.to_dict(), "graphs": graphs, "provenance": provenance})
 
 
-def add_network(package: Path, network_format: str, precision: str, network: bytes, provenance: dict[str, Any]) -> None:
+def add_network(
+    package: Path,
+    network_format: str,
+    precision: str,
+    network: bytes,
+    provenance: dict[str, Any],
+    graph: str = EMBEDDER,
+) -> None:
     """Add a network to a package, or replace the one of this format and precision; `provenance` joins the package's.
+
+    graph: which of the model's it is, one of `edge_asd.model_package.GRAPHS`.
 
     Raises MissingInputError, DataError (not a package), StorageError.
     """
     manifest = read_manifest(package)
-    name = f"{precision}.{network_format}"
-    write_atomically(package / name, network)
-    manifest["files"].setdefault(network_format, {})[precision] = {"file": name, **describe_member(network)}
+    entry = _written(package, graph, network_format, precision, network)
+    manifest["graphs"].setdefault(graph, {}).setdefault(network_format, {})[precision] = entry
     manifest["provenance"] = {**manifest.get("provenance", {}), **provenance}
-    write_atomically(package / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+    _write_manifest(package, manifest)
+
+
+def _written(package: Path, graph: str, network_format: str, precision: str, network: bytes) -> dict[str, Any]:
+    """Write one network's file; its entry in the manifest."""
+    name = f"{'' if graph == EMBEDDER else f'{graph}-'}{precision}.{network_format}"
+    write_atomically(package / name, network)
+    return {"file": name, **describe_member(network)}
+
+
+def _write_manifest(package: Path, manifest: dict[str, Any]) -> None:
+    write_atomically(package / MANIFEST, (json.dumps(as_written(manifest), indent=2) + "\n").encode())
 
 
 def tool_versions() -> dict[str, str]:

@@ -17,7 +17,7 @@ import numpy as np
 from edge_asd.bench.board import temperature_c
 from edge_asd.errors import DataError, UnavailableError
 from edge_asd.inference.runtimes import AUTO, usable
-from edge_asd.model_package import PRECISIONS, read_manifest
+from edge_asd.model_package import PRECISIONS, leading, read_manifest
 
 CHILD_LIMIT_S = 300.0
 TIE = 1.05
@@ -36,7 +36,7 @@ class Candidate:
 
 def candidates(package: Path, runtime: str = AUTO, precision: str | None = None) -> list[Candidate]:
     """Every way the package can be run here. Raises UnavailableError when there is none."""
-    files = read_manifest(package)["files"]
+    files = leading(read_manifest(package))
     found = [
         Candidate(installed.name, wanted)
         for installed in usable(runtime)

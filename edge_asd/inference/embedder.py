@@ -1,4 +1,4 @@
-"""What the rest of edge-asd knows of a network: log-mel windows in, embeddings out."""
+"""What the rest of edge-asd knows of a model: windows in, embeddings and scores out."""
 
 from __future__ import annotations
 
@@ -7,17 +7,28 @@ from typing import Protocol
 import numpy as np
 
 from edge_asd.contract import ModelContract
+from edge_asd.windows import Windows
 
 
 class Embedder(Protocol):
-    """A network with its contract, in some runtime."""
+    """A model with its contract, in some runtime.
+
+    Windows are log-mel frames, float32 [n, window_frames, n_mels] in dB, or `Windows` with the waveform where the model
+    hears that; DataError where it does and has none.
+    """
 
     contract: ModelContract
     runtime: str
     """Library and version that runs it, for provenance."""
 
-    def embed(self, windows: np.ndarray) -> np.ndarray:
-        """Log-mel windows float32 [n, window_frames, n_mels] in dB -> embeddings float32 [n, embedding_size]."""
+    def embed(self, windows: np.ndarray | Windows) -> np.ndarray:
+        """Embeddings float32 [n, embedding_size]. Raises DataError where the model gives none."""
+
+    def score(self, windows: np.ndarray | Windows, embeddings: np.ndarray | None = None) -> np.ndarray:
+        """What the model's own scorer gives, float32 [n, len(outputs)]; higher = more anomalous.
+
+        embeddings: of these windows, where they are at hand. Raises DataError where the model has no scorer.
+        """
 
 
 def normalised(windows: np.ndarray, contract: ModelContract) -> np.ndarray:

@@ -5,30 +5,63 @@ from __future__ import annotations
 import hashlib
 import threading
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from edge_asd.contract import ModelContract
 from edge_asd.errors import DataError, UnavailableError
-from edge_asd.inference.embedder import normalised
+from edge_asd.inference.chain import Chain
 from edge_asd.inference.engine import CPU, Engine, providers
+from edge_asd.inference.graph import Ends
 from edge_asd.inference.runtimes import RUNTIMES
 
 MAX_BATCH = 16
 """Windows run at once: more gains nothing on one thread and costs memory."""
 
 
-class OnnxEmbedder:
+class OnnxGraph:
     """An ONNX network on the CPU, or on a Jetson's GPU where that is asked for and works.
 
     network: the ONNX file's bytes.
-    contract: what the network expects; its shapes are checked against the file.
+    ends: what goes in and comes out, checked against the file.
     engine: threads and accelerator.
 
     `runtime` names what runs the network: "onnxruntime 1.31.1", with an accelerator "onnxruntime-tensorrt 1.23.0",
     whose embeddings differ enough for a bank of its own.
     """
+
+    most = MAX_BATCH
+
+    def __init__(self, network: bytes, ends: Ends, engine: Engine) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise UnavailableError("onnxruntime is not installed", remedy=RUNTIMES[0].mend) from error
+        self._session = _session(network, engine)
+        first = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
+        self.runtime = f"onnxruntime{'' if first == 'cpu' else f'-{first}'} {onnxruntime.__version__}"
+        inputs = ends.matched(self._session.get_inputs(), _name, _shape)
+        self._names = {name: tensor.name for name, tensor in inputs.items()}
+        self._output = ends.check_output(self._session.get_outputs(), _name, _shape).name
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `Graph`."""
+        fed = {self._names[name]: array for name, array in inputs.items()}
+        return np.asarray(self._session.run([self._output], fed)[0])
+
+
+def _name(tensor: Any) -> str:
+    return str(tensor.name)
+
+
+def _shape(tensor: Any) -> list[Any]:
+    return list(tensor.shape[1:])
+
+
+class OnnxEmbedder(Chain):
+    """A single ONNX network that gives embeddings; arguments as for `OnnxGraph`, the shapes from the contract."""
 
     def __init__(
         self,
@@ -36,33 +69,7 @@ class OnnxEmbedder:
         contract: ModelContract,
         engine: Engine = Engine(),  # noqa: B008 (frozen)
     ) -> None:
-        try:
-            import onnxruntime
-        except ImportError as error:
-            raise UnavailableError("onnxruntime is not installed", remedy=RUNTIMES[0].mend) from error
-        self._session = _session(network, engine)
-        self.contract = contract
-        first = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
-        self.runtime = f"onnxruntime{'' if first == 'cpu' else f'-{first}'} {onnxruntime.__version__}"
-        features = contract.features
-        self._input = self._checked(self._session.get_inputs(), [1, contract.window_frames, features.n_mels], "input")
-        self._output = self._checked(self._session.get_outputs(), [contract.embedding_size], "output")
-
-    @staticmethod
-    def _checked(tensors: list, shape: list[int], what: str) -> str:
-        """Name of the only tensor, whose shape after the batch axis must be `shape`."""
-        if len(tensors) != 1 or list(tensors[0].shape[1:]) != shape:
-            found = ", ".join(f"{t.name} {t.shape}" for t in tensors)
-            raise DataError(f"the network's {what} is {found}, its contract says [batch, {', '.join(map(str, shape))}]")
-        return tensors[0].name
-
-    def embed(self, windows: np.ndarray) -> np.ndarray:
-        """Log-mel windows float32 [n, window_frames, n_mels] in dB -> embeddings float32 [n, embedding_size]."""
-        parts = [np.empty((0, self.contract.embedding_size), np.float32)]
-        for start in range(0, len(windows), MAX_BATCH):
-            fed = normalised(windows[start : start + MAX_BATCH], self.contract)
-            parts.append(self._session.run([self._output], {self._input: fed})[0])
-        return np.concatenate(parts)
+        super().__init__(contract, OnnxGraph(network, Ends.of_embedder(contract), engine))
 
 
 _sessions: weakref.WeakValueDictionary[tuple[bytes, Engine], Any] = weakref.WeakValueDictionary()

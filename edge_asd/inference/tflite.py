@@ -2,62 +2,77 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from edge_asd.contract import ModelContract
+from edge_asd.contract import ModelContract, tensor_name
 from edge_asd.errors import DataError, UnavailableError
-from edge_asd.inference.embedder import normalised
+from edge_asd.inference.chain import Chain
+from edge_asd.inference.graph import Ends
 from edge_asd.inference.runtimes import RUNTIMES, Runtime
 from edge_asd.inference.tensors import TensorScaling
 
 LITERT, TFLITE = RUNTIMES[1:]
 
 
-class TfliteEmbedder:
+class TfliteGraph:
     """A TFLite network on the CPU, float or integer at its ends.
 
     network: the .tflite file's bytes.
-    contract: what the network expects; its shapes are checked against the file.
+    ends: what goes in and comes out, checked against the file.
     library: which of the two runs it.
     threads: of the runtime; one leaves the board's other cores alone.
 
     Raises UnavailableError without the library, DataError for a network it refuses.
     """
 
-    def __init__(self, network: bytes, contract: ModelContract, library: Runtime = LITERT, threads: int = 1) -> None:
+    most = 1
+    """The file's batch is one window, and more at once would gain nothing."""
+
+    def __init__(self, network: bytes, ends: Ends, library: Runtime = LITERT, threads: int = 1) -> None:
         interpreter_class, version = _load(library)
         try:
             self._interpreter = interpreter_class(model_content=network, num_threads=threads)
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise DataError(f"the network cannot be loaded: {str(error).splitlines()[0]}") from error
-        self.contract = contract
         self.runtime = f"{library.name} {version}"
-        features = contract.features
-        shapes = [1, 1, contract.window_frames, features.n_mels], [1, contract.embedding_size]
-        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        self._input, self._input_scaling = self._checked(inputs, shapes[0], "input")
-        self._output, self._output_scaling = self._checked(outputs, shapes[1], "output")
+        name = functools.partial(_name, ends=ends)
+        inputs = ends.matched(self._interpreter.get_input_details(), name, _shape)
+        self._inputs = {own: (tensor["index"], TensorScaling.of(tensor)) for own, tensor in inputs.items()}
+        output = ends.check_output(self._interpreter.get_output_details(), name, _shape)
+        self._output, self._output_scaling = output["index"], TensorScaling.of(output)
 
-    @staticmethod
-    def _checked(tensors: list[dict[str, Any]], shape: list[int], what: str) -> tuple[int, TensorScaling]:
-        """Index and scaling of the only tensor, which must have this shape."""
-        if len(tensors) != 1 or list(tensors[0]["shape"]) != shape:
-            found = ", ".join(f"{t['name']} {[int(n) for n in t['shape']]}" for t in tensors)
-            raise DataError(f"the network's {what} is {found}, its contract says {shape}")
-        return tensors[0]["index"], TensorScaling.of(tensors[0])
+    def run(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+        """See `Graph`; one window."""
+        for name, (index, scaling) in self._inputs.items():
+            self._interpreter.set_tensor(index, scaling.stored(inputs[name]))
+        self._interpreter.invoke()
+        return self._output_scaling.real(self._interpreter.get_tensor(self._output))
 
-    def embed(self, windows: np.ndarray) -> np.ndarray:
-        """Log-mel windows float32 [n, window_frames, n_mels] in dB -> embeddings float32 [n, embedding_size]."""
-        embeddings = np.empty((len(windows), self.contract.embedding_size), np.float32)
-        for i in range(len(windows)):  # the file's batch is one window, and more at once would gain nothing
-            fed = self._input_scaling.stored(normalised(windows[i : i + 1], self.contract))
-            self._interpreter.set_tensor(self._input, fed)
-            self._interpreter.invoke()
-            embeddings[i] = self._output_scaling.real(self._interpreter.get_tensor(self._output))[0]
-        return embeddings
+
+class TfliteEmbedder(Chain):
+    """A single TFLite network that gives embeddings; arguments as for `TfliteGraph`, the shapes from the contract."""
+
+    def __init__(self, network: bytes, contract: ModelContract, library: Runtime = LITERT, threads: int = 1) -> None:
+        super().__init__(contract, TfliteGraph(network, Ends.of_embedder(contract), library, threads))
+
+
+def _name(tensor: Mapping[str, Any], ends: Ends) -> str:
+    """A tensor's name without what converters add; litert-torch calls the i-th input "serving_default_args_i:0"."""
+    name = str(tensor["name"]).removeprefix("serving_default_").partition(":")[0]
+    place = name.removeprefix("args_")
+    if place != name and place.isdecimal() and int(place) < len(ends.inputs):
+        return tensor_name(list(ends.inputs)[int(place)])
+    return name
+
+
+def _shape(tensor: Mapping[str, Any]) -> list[Any]:
+    first, *rest = (int(size) for size in tensor["shape"])
+    return rest if first == 1 else [first, *rest]
 
 
 def _load(library: Runtime) -> tuple[Any, str]:

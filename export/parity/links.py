@@ -18,8 +18,10 @@ from edge_asd.contract import ModelContract
 from edge_asd.errors import DataError, UnavailableError
 from edge_asd.inference import load_embedder
 from edge_asd.inference.runtimes import RUNTIMES
-from edge_asd.model_package import Model, load_model, read_manifest
+from edge_asd.model_package import Model, leading, load_model, read_manifest
+from edge_asd.windows import Windows
 from export.emulation import CPUS, Sysroot
+from export.parity.sound import EmbeddingsAlone
 
 NO_VNNI = "Haswell"
 """QEMU's name of an x86 processor with AVX2 and without the dot products of VNNI."""
@@ -67,7 +69,7 @@ REFERENCE = Link("onnx", "fp32", "onnxruntime")
 
 def chain(package: Path) -> list[Link]:
     """All links a package has files for, the reference among them. Raises MissingInputError, DataError."""
-    files = read_manifest(package)["files"]
+    files = leading(read_manifest(package))
     if "fp32" not in files.get("onnx", {}):
         raise DataError(
             f"{package}: no float ONNX network, nothing to compare with", remedy="export it: --precision fp32"
@@ -173,7 +175,7 @@ def _on(
     )
 
 
-class Played:
+class Played(EmbeddingsAlone):
     """An embedder that gives embeddings made elsewhere, in the order in which their windows were recorded."""
 
     runtime = "played back"
@@ -182,7 +184,7 @@ class Played:
         self.contract = contract
         self._left = embeddings
 
-    def embed(self, windows: np.ndarray) -> np.ndarray:
+    def embed(self, windows: np.ndarray | Windows) -> np.ndarray:
         """The next len(windows) embeddings; what `windows` holds was settled when they were made."""
         given, self._left = self._left[: len(windows)], self._left[len(windows) :]
         assert len(given) == len(windows), "asked for more windows than were recorded"

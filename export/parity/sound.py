@@ -10,18 +10,27 @@ from edge_asd.bundle.bundle import Bundle
 from edge_asd.calibration.scale import shown
 from edge_asd.contract import ModelContract
 from edge_asd.enrolment.enrol import Enrolment
+from edge_asd.errors import DataError
 from edge_asd.frontend import log_mel
 from edge_asd.inference import Embedder
 from edge_asd.model_package import Model
 from edge_asd.scorers import features_of
 from edge_asd.simulator import FAULTS, KINDS, Fault, Machine, Scene, render
-from edge_asd.windows import clip_windows
+from edge_asd.windows import Windows, clip_windows
 
 SEED = 71
 ENROL_S, CLIP_S = 40.0, 5.0
 CLIPS = 4
 """Normal clips of each machine, and as many broken ones, from faintly to plainly."""
 FAULT_LEVELS_DB = (-12.0, 0.0)
+
+
+class EmbeddingsAlone:
+    """What stands in for a model of one graph."""
+
+    def score(self, windows: np.ndarray | Windows, embeddings: np.ndarray | None = None) -> np.ndarray:
+        """It has no scorer: DataError."""
+        raise DataError("parity compares embeddings, not what a model's own scorer makes of them")
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,7 @@ class MachineSound:
         return np.stack([clip_windows(frames, contract)[0][0] for frames in self.clips])
 
 
-class _Tape:
+class _Tape(EmbeddingsAlone):
     """An embedder that keeps the windows it is asked for; its embeddings mean nothing."""
 
     runtime = "tape"
@@ -67,8 +76,8 @@ class _Tape:
         self.contract = contract
         self.windows: list[np.ndarray] = []
 
-    def embed(self, windows: np.ndarray) -> np.ndarray:
-        self.windows.append(windows)
+    def embed(self, windows: np.ndarray | Windows) -> np.ndarray:
+        self.windows.append(Windows.of(windows).frames)
         made = np.random.default_rng(len(self.windows)).normal(size=(len(windows), self.contract.embedding_size))
         return made.astype(np.float32)
 

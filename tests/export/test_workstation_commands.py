@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the export extra is not installed")
 import export.cli.extra  # noqa: E402
 from edge_asd.cli import main  # noqa: E402
 from edge_asd.inference import load_embedder  # noqa: E402
-from edge_asd.model_package import load_model, read_manifest  # noqa: E402
+from edge_asd.model_package import leading, load_model, read_manifest  # noqa: E402
 
 RECIPE = """
 name: tiny
@@ -153,7 +153,7 @@ def test_a_package_is_made_of_a_run_one_twin_at_a_time(place, run_dir, tmp_path,
     assert main([*words, *recordings, "--format", "ort", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["start_ms"] > 0
     manifest = read_manifest(tmp_path / "m")
-    assert {name: sorted(held) for name, held in manifest["files"].items()} == {
+    assert {name: sorted(held) for name, held in leading(manifest).items()} == {
         "onnx": ["fp32", "int8"],
         "ort": ["int8"],
     }

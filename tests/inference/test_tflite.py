@@ -112,7 +112,7 @@ def test_what_is_no_network_is_refused(twin: Model, network: bytes) -> None:
 def test_a_contract_of_other_sizes_is_refused(twin: Model) -> None:
     assert LIBRARY is not None
     other = dataclasses.replace(twin.contract, embedding_size=64)
-    with pytest.raises(DataError, match=r"output is .*\[1, 128\], its contract says \[1, 64\]"):
+    with pytest.raises(DataError, match=r"output is .*\[batch, 128\], its contract says \[batch, 64\]"):
         TfliteEmbedder(twin.network, other, LIBRARY)
 
 
