@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from edge_asd.contract import LOG_MEL, WAVEFORM
 from edge_asd.errors import ConfigError
 from edge_asd.inference.embedder import normalised
 from export.augment import masked, mixture
@@ -23,20 +24,29 @@ VALIDATION_BATCH = 64
 
 @dataclass(frozen=True)
 class Batch:
-    """inputs [n, 1, frames, mels] and labels [n], group after group; partners and shares [n] of a mixture, or None;
-    targets [n, d], the teacher's embeddings, or None."""
+    """Windows, group after group.
 
-    inputs: Tensor
+    inputs: the sound, in the order of `Recipe.sound_inputs`: log-mel [n, 1, frames, mels], waveform [n, samples].
+    labels: [n], class numbers. partners, shares: [n], label of whom each is mixed with and its own share, or None.
+    targets: [n, d], the teacher's embeddings, or None.
+    sections: [n], index into `Batches.sections`, or None. target: [n], whether it is of the target domain, or None.
+    """
+
+    inputs: tuple[Tensor, ...]
     labels: Tensor
     partners: Tensor | None = None
     shares: Tensor | None = None
     targets: Tensor | None = None
+    sections: Tensor | None = None
+    target: Tensor | None = None
 
 
 class Batches(Protocol):
     """Where training gets its sound from."""
 
     n_classes: int
+    sections: tuple[str, ...]
+    """Machines' sections by name ("fan/00"), where the sound names such."""
     described: str
     """In words, for people."""
     provenance: dict[str, str]
@@ -49,22 +59,38 @@ class Batches(Protocol):
         """Everything kept from training, whole groups in each batch, always the same; nothing where nothing is."""
 
 
-def batch_of(windows_db: np.ndarray, labels: np.ndarray, recipe: Recipe, rng: np.random.Generator | None) -> Batch:
-    """Windows float32 [n, frames, mels] in dB as a batch: stripes and mixtures where `rng` is given."""
+def batch_of(
+    windows_db: np.ndarray,
+    labels: np.ndarray,
+    recipe: Recipe,
+    rng: np.random.Generator | None,
+    samples: np.ndarray | None = None,
+) -> Batch:
+    """Windows float32 [n, frames, mels] in dB as a batch: stripes and mixtures where `rng` is given.
+
+    samples: float32 [n, window samples] of the same windows, for recipes that want the waveform.
+    """
     if rng is not None:
         windows_db = masked(windows_db, recipe.augment, rng)
-    inputs = normalised(windows_db, recipe.model_contract())
+    sound = {LOG_MEL: normalised(windows_db, recipe.model_contract())}
+    if samples is not None:
+        sound[WAVEFORM] = samples
+    inputs = [sound[name] for name in recipe.sound_inputs]
     partners = shares = None
     if rng is not None and recipe.augment.mixup_probability > 0.0:
-        partners, shares = mixture(len(inputs), recipe.augment, rng)
-        own = shares[:, None, None, None]
-        inputs = own * inputs + (1.0 - own) * inputs[partners]
+        partners, shares = mixture(len(windows_db), recipe.augment, rng)
+        inputs = [_mixed(x, partners, shares) for x in inputs]
     return Batch(
-        torch.from_numpy(inputs),
+        tuple(torch.from_numpy(x) for x in inputs),
         torch.from_numpy(labels),
         None if partners is None else torch.from_numpy(labels[partners]),
         None if shares is None else torch.from_numpy(shares),
     )
+
+
+def _mixed(x: np.ndarray, partners: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    own = shares.reshape(-1, *(1,) * (x.ndim - 1))
+    return own * x + (1.0 - own) * x[partners]
 
 
 def groups_of_step(step: int, groups: np.ndarray, recipe: Recipe) -> np.ndarray:
@@ -82,6 +108,11 @@ class GeneratedBatches:
     """
 
     def __init__(self, recipe: Recipe, data: Dataset, targets: np.ndarray | None, provenance: dict[str, str]) -> None:
+        if recipe.sound_inputs != (LOG_MEL,):
+            raise ConfigError(
+                f"recipe {recipe.name!r} hears {', '.join(recipe.sound_inputs)}, but generated sound is log-mel only",
+                remedy="give recordings with --data",
+            )
         self._recipe, self._data, self._targets = recipe, data, targets
         self.provenance = provenance
         n_groups, n_windows = data.states.shape
@@ -93,6 +124,7 @@ class GeneratedBatches:
                 f"windows need more data than {len(self._training)} x {n_windows}"
             )
         self.n_classes = data.n_states
+        self.sections: tuple[str, ...] = ()
         self.described = (
             f"generated sound: {n_groups * n_windows} windows of {data.n_states // 2} machines, "
             f"{len(self._kept)} of {n_groups} scenes kept for validation"
@@ -135,4 +167,4 @@ class GeneratedBatches:
         if self._targets is None:
             return made
         targets = torch.from_numpy(self._targets[groups, windows]).flatten(0, 1)
-        return Batch(made.inputs, made.labels, made.partners, made.shares, targets)
+        return replace(made, targets=targets)

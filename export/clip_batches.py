@@ -106,6 +106,7 @@ class ClipBatches:
                 f"train: batches of {recipe.train.groups_per_batch} clips need more than {len(self._training)}"
             )
         self.n_classes = len(clips.names)
+        self.sections: tuple[str, ...] = ()
         self.described = (
             f"{len(clips.paths)} recordings of {len(clips.names)} classes, {len(self._kept)} kept for validation"
         )

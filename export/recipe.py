@@ -5,22 +5,50 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 
-from edge_asd.contract import LogMelSpec, ModelContract
+from edge_asd.contract import INPUTS, LOG_MEL, SECTION, LogMelSpec, ModelContract
+from export.recipe_recordings import RecordingSettings, ScoringSettings
+
+LATER = {"later": True}
+"""Marks a setting that came after runs were begun without it: `export.train.run_key` counts it only where it is not
+left at its default, so those runs can be gone on with."""
 
 
 @dataclass(frozen=True)
-class ModelSettings:
-    """The network.
+class NetworkSettings:
+    """What every kind of network says; each kind's own settings are a subclass (see `export.networks.registry`).
 
-    kind: "mobilefacenet" or "frame-vit".
-    embedding_size: numbers in one embedding.
+    kind: a key of `export.networks.registry.KINDS`.
+    embedding_size: numbers in one embedding; 0 for a network that only scores.
+    """
+
+    kind: str = "mobilefacenet"
+    embedding_size: int = 128
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the embedder takes, as `ModelContract.inputs`."""
+        return (LOG_MEL,)
+
+    @property
+    def scorer_inputs(self) -> tuple[str, ...]:
+        """What the scorer graph takes, as `ModelContract.scorer_inputs`; nothing where there is none."""
+        return ()
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the scorer's numbers are called, as `ModelContract.outputs`."""
+        return ()
+
+
+@dataclass(frozen=True)
+class ModelSettings(NetworkSettings):
+    """The two networks that need no settings of the other's: "mobilefacenet" and "frame-vit".
+
     table, width, activation: of MobileFaceNet: layer table, multiplier of every hidden channel count, "relu6" or
         "prelu".
     size, depth, heads, mlp_size: of the frame ViT: width of a token, blocks, attention heads, width of the perceptron.
     """
 
-    kind: str = "mobilefacenet"
-    embedding_size: int = 128
     table: str = "stgram"
     width: float = 1.0
     activation: str = "relu6"
@@ -43,6 +71,16 @@ class HeadSettings:
     sub_clusters: int = 4
     scale: float = 64.0
     margin: float = 0.5
+
+
+@dataclass(frozen=True)
+class ObjectiveSettings:
+    """What the network is trained for; each kind's own settings are a subclass.
+
+    kind: a key of `export.objectives.registry.KINDS`. "classification" is set by `train` and `head`.
+    """
+
+    kind: str = "classification"
 
 
 @dataclass(frozen=True)
@@ -98,9 +136,10 @@ class DataSettings:
 class TrainSettings:
     """The loop.
 
-    steps: optimiser steps in all.
+    steps: optimiser steps in all. epochs: where above 0, as often through all recordings instead.
     groups_per_batch, windows_per_group: a batch is so many machine-and-scene groups, so many windows of each.
-    learning_rate, warmup_steps, weight_decay: AdamW, linear warm-up, then half a cosine down to nothing.
+    learning_rate, warmup_steps, weight_decay: AdamW (Adam, where nothing decays) and its linear warm-up.
+    schedule: of the learning rate after it: "cosine", half a one down to nothing, or "constant".
     distil_weight: of the cosine distance to the teacher.
     relation_weight: of the same after subtracting the group's mean: how one machine's sounds differ.
     identity_weight: of the head's classification (of machine states, or of the classes of given recordings).
@@ -124,6 +163,8 @@ class TrainSettings:
     checkpoint_steps: int = 100
     validation_share: float = 0.0
     patience: int = 0
+    epochs: int = field(default=0, metadata=LATER)
+    schedule: str = field(default="cosine", metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -147,7 +188,10 @@ class QuantiseSettings:
 
 @dataclass(frozen=True)
 class ContractSettings:
-    """What the model package promises beside the front end; the fields of `edge_asd.contract.ModelContract`."""
+    """What the model package promises beside the front end; the fields of `edge_asd.contract.ModelContract`.
+
+    sections: filled in by the training, for networks whose scorer is told the section; not for recipes by hand.
+    """
 
     version: str = "1"
     window_frames: int = 64
@@ -156,18 +200,31 @@ class ContractSettings:
     input_offset_db: float = 0.0
     input_scale_db: float = 20.0
     short_clip: str = "repeat"
+    sections: tuple[str, ...] = ()
+
+
+NO_SECTIONS_YET = ("any",)
+"""Stands for the sections until the recordings have named them."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All settings of one model. name: of the model; seed: of everything random."""
+    """All settings of one model.
+
+    name: of the model; seed: of everything random. weights: published weights, name -> file or directory, of networks
+    that start from such (their modules say which).
+    """
 
     name: str
     seed: int = 1
     features: LogMelSpec = field(default_factory=LogMelSpec)
     contract: ContractSettings = field(default_factory=ContractSettings)
-    model: ModelSettings = field(default_factory=ModelSettings)
+    model: NetworkSettings = field(default_factory=ModelSettings)
+    weights: dict[str, str] = field(default_factory=dict)
+    objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
     head: HeadSettings = field(default_factory=HeadSettings)
+    recordings: RecordingSettings = field(default_factory=RecordingSettings)
+    scoring: ScoringSettings = field(default_factory=ScoringSettings)
     data: DataSettings = field(default_factory=DataSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
@@ -176,13 +233,27 @@ class Recipe:
     @property
     def needs_teacher(self) -> bool:
         """Whether a loss with weight compares with the teacher."""
-        return self.train.distil_weight > 0.0 or self.train.relation_weight > 0.0
+        classifies = self.objective.kind == "classification"
+        return classifies and (self.train.distil_weight > 0.0 or self.train.relation_weight > 0.0)
+
+    @property
+    def sound_inputs(self) -> tuple[str, ...]:
+        """What of the sound training needs, in the order of `Batch.inputs`: the embedder's inputs, then the scorer's
+        that are not among them."""
+        own = self.model.inputs if self.model.embedding_size else ()
+        return tuple(dict.fromkeys((*own, *(name for name in self.model.scorer_inputs if name in INPUTS))))
 
     def model_contract(self) -> ModelContract:
         """The contract the finished package carries."""
+        settings = dataclasses.asdict(self.contract)
+        if SECTION in self.model.scorer_inputs and not self.contract.sections:
+            settings["sections"] = NO_SECTIONS_YET
         return ModelContract(
             name=self.name,
             features=self.features,
             embedding_size=self.model.embedding_size,
-            **dataclasses.asdict(self.contract),
+            inputs=self.model.inputs if self.model.embedding_size else (),
+            scorer_inputs=self.model.scorer_inputs,
+            outputs=self.model.outputs,
+            **settings,
         )

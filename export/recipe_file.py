@@ -11,7 +11,8 @@ from typing import Any
 
 from edge_asd.config.nearest import nearest
 from edge_asd.errors import ConfigError, DataError, MissingInputError
-from export.recipe import Recipe
+from export.recipe import NetworkSettings, ObjectiveSettings, Recipe
+from export.recipe_checks import check_recipe
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -21,11 +22,26 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
 
     Raises MissingInputError when there is no such file, ConfigError when it is not a valid recipe.
     """
-    import yaml
+    path = _found(name_or_path)
+    try:
+        recipe = _build(Recipe, _read(path), str(path))
+        recipe.model_contract()
+        check_recipe(recipe)
+    except DataError as error:
+        raise ConfigError(f"{path}: {error.message}") from error
+    except ConfigError as error:
+        where = "" if error.message.startswith(str(path)) else f"{path}: "
+        raise ConfigError(f"{where}{error.message}", remedy=error.remedy) from error
+    return recipe
 
+
+def _found(name_or_path: str | Path, beside: Path | None = None) -> Path:
+    """The file that is meant; a relative path may also be meant from the directory `beside`."""
     path = Path(name_or_path)
     if path.suffix not in (".yaml", ".yml"):
         path = RECIPES / f"{name_or_path}.yaml"
+    elif beside is not None and not path.is_absolute():
+        path = beside / path
     if not path.is_file():
         known = sorted(p.stem for p in RECIPES.glob("*.yaml"))
         near = nearest(path.stem, known)
@@ -33,20 +49,38 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
             f"no recipe {str(name_or_path)!r}",
             remedy=f"did you mean {near!r}? Give a .yaml file that is there or one of: {', '.join(known)}",
         )
+    return path
+
+
+def _read(path: Path, below: tuple[Path, ...] = ()) -> Any:
+    """A file's keys and values laid over those of the recipe that it `extends`."""
+    import yaml
+
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
-    try:
-        recipe = _build(Recipe, data, str(path))
-        recipe.model_contract()
-        _check(recipe)
-    except DataError as error:
-        raise ConfigError(f"{path}: {error.message}") from error
-    except ConfigError as error:
-        where = "" if error.message.startswith(str(path)) else f"{path}: "
-        raise ConfigError(f"{where}{error.message}", remedy=error.remedy) from error
-    return recipe
+    if not isinstance(data, dict) or "extends" not in data:
+        return data
+    base, below = data.pop("extends"), (*below, path.resolve())
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: extends: {base!r} is no recipe's name or path")
+    found = _found(base, path.parent)
+    if found.resolve() in below:
+        raise ConfigError(f"{path}: extends: {base!r} leads back to itself")
+    return _laid_over(_read(found, below), data)
+
+
+def _laid_over(base: Any, data: dict[str, Any]) -> Any:
+    """`data` wins key by key; a section of another kind takes nothing from the base's, whose settings are not its."""
+    if not isinstance(base, dict):
+        return base  # it is told by whoever builds the recipe of it
+    merged = dict(base)
+    for key, value in data.items():
+        old = base.get(key)
+        joins = isinstance(old, dict) and isinstance(value, dict) and value.get("kind") in (None, old.get("kind"))
+        merged[key] = _laid_over(old, value) if joins else value
+    return merged
 
 
 def as_yaml(recipe: Recipe) -> str:
@@ -56,65 +90,18 @@ def as_yaml(recipe: Recipe) -> str:
     return yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(recipe))), sort_keys=False)
 
 
-MODEL_KINDS = ("mobilefacenet", "frame-vit")
-HEAD_KINDS = ("sub-cluster-adacos", "adacos", "arcface")
-_SHARES = ("augment.mixup_probability", "augment.room_probability", "train.validation_share")
-_ABOVE_ZERO = (
-    "train.steps", "train.groups_per_batch", "train.windows_per_group", "train.learning_rate", "train.clip_norm",
-    "train.checkpoint_steps", "head.sub_clusters", "head.scale", "augment.mixup_alpha", "augment.time_mask_frames",
-    "augment.mel_mask_bands", "quantise.calibration_windows",
-)  # fmt: skip
-_NOT_BELOW_ZERO = (
-    "train.warmup_steps", "train.weight_decay", "train.distil_weight", "train.relation_weight",
-    "train.identity_weight", "train.patience", "head.margin", "augment.time_masks", "augment.mel_masks",
-    "quantise.float_first", "quantise.float_last", "quantise.qat_steps",
-)  # fmt: skip
-
-
-def _check(recipe: Recipe) -> None:
-    """Raise ConfigError for a value no training could use."""
-
-    def value(name: str) -> Any:
-        section, key = name.split(".")
-        return getattr(getattr(recipe, section), key)
-
-    for name, known in (("model.kind", MODEL_KINDS), ("head.kind", HEAD_KINDS)):
-        if value(name) not in known:
-            near = nearest(value(name), known)
-            raise ConfigError(f"{name} {value(name)!r} is none of {', '.join(known)}", remedy=f"did you mean {near!r}?")
-    for name in _SHARES:
-        if not 0.0 <= value(name) <= (0.5 if name == "train.validation_share" else 1.0):
-            most = 0.5 if name == "train.validation_share" else 1
-            raise ConfigError(f"{name} is {value(name)}, must be 0 to {most}")
-    for name in _ABOVE_ZERO:
-        if not value(name) > 0:
-            raise ConfigError(f"{name} is {value(name)}, must be above 0")
-    for name in _NOT_BELOW_ZERO:
-        if not value(name) >= 0:
-            raise ConfigError(f"{name} is {value(name)}, must be at least 0")
-    if not 0.0 <= recipe.augment.speed_spread <= 0.5:
-        raise ConfigError(f"augment.speed_spread is {recipe.augment.speed_spread}, must be 0 to 0.5")
-    if recipe.quantise.activation_bits not in (8, 16):
-        raise ConfigError(f"quantise.activation_bits is {recipe.quantise.activation_bits}, must be 8 or 16")
-    if recipe.train.patience and not recipe.train.validation_share:
-        raise ConfigError("train.patience needs a validation_share above 0")
-    if recipe.train.relation_weight and recipe.train.windows_per_group < 2:
-        raise ConfigError("train.relation_weight needs windows_per_group of at least 2")
-    if not recipe.needs_teacher and not recipe.train.identity_weight:
-        raise ConfigError("train: every loss has a weight of 0")
-    if recipe.needs_teacher and recipe.augment.mixup_probability:
-        raise ConfigError("augment.mixup_probability must be 0 where a teacher is followed: it never heard the mixture")
-
-
 def _build(cls: type, data: Any, where: str) -> Any:
     """Parsed YAML as dataclass `cls`, nested ones included."""
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected keys and values, found {type(data).__name__}")
+    if cls in (NetworkSettings, ObjectiveSettings):
+        cls = _of_kind(cls, data.get("kind"), where)
     types = typing.get_type_hints(cls)
+    names = [f.name for f in dataclasses.fields(cls)]
     values = {}
     for key, value in data.items():
-        if key not in types:
-            near = nearest(str(key), types)
+        if key not in names:
+            near = nearest(str(key), names)
             raise ConfigError(f"{where}: unknown key {key!r}", remedy=f"the nearest known key is {near!r}")
         values[key] = _convert(types[key], value, f"{where}: {key}")
     for f in dataclasses.fields(cls):
@@ -123,10 +110,30 @@ def _build(cls: type, data: Any, where: str) -> Any:
     return cls(**values)
 
 
+def _of_kind(cls: type, kind: Any, where: str) -> type:
+    """The settings of the kind that is named; without a name those of the default kind."""
+    from export.networks import registry as networks
+    from export.objectives import registry as objectives
+
+    wanted = cls.kind if kind is None else kind  # type: ignore[attr-defined]
+    if not isinstance(wanted, str):
+        raise ConfigError(f"{where}: kind: {kind!r} is not of type str")
+    return networks.settings_of(wanted) if cls is NetworkSettings else objectives.settings_of(wanted)
+
+
 def _convert(wanted: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(wanted):
         return _build(typing.cast(type, wanted), value, where)
-    if typing.get_origin(wanted) is tuple:
+    origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where}: {value!r} is not a table of keys and values")
+        return {_convert(parts[0], k, where): _convert(parts[1], v, f"{where}: {k}") for k, v in value.items()}
+    if origin is tuple and parts[-1] is Ellipsis:
+        if not isinstance(value, list):
+            raise ConfigError(f"{where}: {value!r} is not a list")
+        return tuple(_convert(parts[0], v, where) for v in value)
+    if origin is tuple:
         if isinstance(value, list) and len(value) == 2:
             low, high = (_convert(float, v, where) for v in value)
             if low <= high:

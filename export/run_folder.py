@@ -21,7 +21,8 @@ import torch
 
 from edge_asd.atomic import write_atomically
 from edge_asd.errors import DataError, MissingInputError
-from export.networks.registry import Network, build_network
+from export.networks.network import Network
+from export.networks.registry import build_network
 from export.recipe import Recipe
 from export.recipe_file import as_yaml, load_recipe
 
@@ -63,7 +64,7 @@ class RunFolder:
             raise DataError(f"{path} is not a checkpoint", remedy="delete it and run again") from error
         if state.get("key") != self._key:
             raise DataError(f"{path} belongs to other settings or data", remedy="delete it or choose another directory")
-        learnt.load_state_dict(state["learnt"])
+        learnt.load_state_dict({_today(name): value for name, value in state["learnt"].items()})
         optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"])
         progression = Progression(**state["progression"])
@@ -144,6 +145,11 @@ def _saved(state: Any) -> bytes:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     return buffer.getvalue()
+
+
+def _today(name: str) -> str:
+    """The name of a parameter in checkpoints of before there were objectives: the head stood beside the network."""
+    return f"objective.{name}" if name.startswith("head.") else name
 
 
 def _step_of(line: str) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from torch import Tensor, nn
 
 from edge_asd.errors import DataError
 from export.batches import Batch, Batches
-from export.losses import Head, build_head, distillation_loss, relation_loss
-from export.networks.registry import Network, build_network
-from export.recipe import Recipe
+from export.networks.network import Network
+from export.networks.registry import build_network
+from export.objectives.objective import Objective
+from export.objectives.registry import build_objective
+from export.recipe import ObjectiveSettings, Recipe
 from export.rewrite import clamp_slopes
 from export.run_folder import Progression, RunFolder
 
@@ -25,19 +28,37 @@ REPORT_STEPS = 20
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then half a cosine to nothing at the last step."""
+    """Linear warm-up, then half a cosine to nothing at the last step, or what it has come to."""
     settings = recipe.train
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
+    if settings.schedule == "constant":
+        return settings.learning_rate * warm
     return settings.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / settings.steps))
 
 
-def run_key(recipe: Recipe, data_key: str) -> str:
-    """Names one training run: the data it reads and the settings that shape the weights."""
+def run_key(recipe: Recipe, data_key: str, weights: Mapping[str, str] | None = None) -> str:
+    """Names one training run: the data it reads and the settings that shape the weights.
+
+    weights: SHA-256 of the published weights it starts from, by name. What came later than runs begun without it counts
+    only where it is not left at its default, so that those runs can be gone on with.
+    """
     seen = recipe.contract
     inputs = (seen.window_frames, seen.input_mean, seen.input_offset_db, seen.input_scale_db)
     shaping = (recipe.features, recipe.model, recipe.head, recipe.augment, recipe.train)
-    settings = repr((data_key, recipe.seed, inputs, *shaping))
-    return hashlib.sha256(settings.encode()).hexdigest()[:12]
+    unsaid: tuple[object, ...] = (ObjectiveSettings(), (), None, {})
+    later = [part for part in (recipe.objective, recipe.contract.sections, weights) if part not in unsaid]
+    settings = ", ".join((repr(data_key), repr(recipe.seed), repr(inputs), *map(_said, (*shaping, *later))))
+    return hashlib.sha256(f"({settings})".encode()).hexdigest()[:12]
+
+
+def _said(part: object) -> str:
+    """As `repr`, without settings that came later and are left at their defaults."""
+    if not dataclasses.is_dataclass(part):
+        return repr(part)
+    fields = [
+        f for f in dataclasses.fields(part) if not (f.metadata.get("later") and getattr(part, f.name) == f.default)
+    ]
+    return f"{type(part).__qualname__}({', '.join(f'{f.name}={getattr(part, f.name)!r}' for f in fields)})"
 
 
 def train(
@@ -63,11 +84,8 @@ def train(
     run = RunFolder(folder, recipe, key)
     model = build_network(recipe)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    learnt = nn.ModuleDict({"model": model})
-    head = None
-    if settings.identity_weight:
-        head = build_head(recipe.head, recipe.model.embedding_size, batches.n_classes)
-        learnt["head"] = head
+    objective = build_objective(recipe, model, batches.n_classes)
+    learnt = Learnt(model, objective)
     optimiser = torch.optim.AdamW(learnt.parameters(), weight_decay=settings.weight_decay)
     state = run.restore(learnt, optimiser)
     if state.step:
@@ -78,7 +96,7 @@ def train(
         rate = learning_rate(state.step, recipe)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        losses = _losses(model, head, batches[state.step], recipe)
+        losses = learnt(batches[state.step])
         if not torch.isfinite(losses["total"]):
             raise DataError(
                 f"training fell apart at step {state.step}: the loss is {float(losses['total'].detach())}",
@@ -94,7 +112,7 @@ def train(
         del state.recent[: -max(REPORT_STEPS, settings.steps // 10)]
         at_step(state.step, state.recent[-1])
         if state.step % settings.checkpoint_steps == 0 or state.step in (stop_after, settings.steps):
-            _checkpoint(run, recipe, batches, model, head, state, rate, note)
+            _checkpoint(run, recipe, batches, learnt, state, rate, note)
             run.save(learnt, optimiser, state)
     summary = _summary(recipe, batches, state)
     if state.over:
@@ -105,40 +123,30 @@ def train(
     return model, summary
 
 
-def _losses(model: Network, head: Head | None, batch: Batch, recipe: Recipe) -> dict[str, Tensor]:
-    """Every loss with weight, and their weighted sum as "total"."""
-    settings = recipe.train
-    embeddings = model(batch.inputs.contiguous(memory_format=torch.channels_last))
-    losses = {}
-    total = embeddings.new_zeros(())
-    if batch.targets is not None and settings.distil_weight:
-        losses["distil"] = distillation_loss(embeddings, batch.targets)
-        total = total + settings.distil_weight * losses["distil"]
-    if batch.targets is not None and settings.relation_weight:
-        losses["relation"] = relation_loss(embeddings, batch.targets, settings.windows_per_group)
-        total = total + settings.relation_weight * losses["relation"]
-    if head is not None:
-        for_head = model.for_head(embeddings)
-        losses["identity"] = head(for_head, batch.labels, batch.partners, batch.shares)
-        total = total + settings.identity_weight * losses["identity"]
-        if not model.training:
-            losses["accuracy"] = (head.class_cosines(for_head).argmax(dim=1) == batch.labels).float().mean()
-    losses["total"] = total
-    return losses
+class Learnt(nn.Module):
+    """All that is trained: the network and what its objective holds."""
+
+    def __init__(self, model: Network, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """The losses of a batch."""
+        inputs = tuple(x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in batch.inputs)
+        return self.objective(self.model, dataclasses.replace(batch, inputs=inputs))
 
 
 def _checkpoint(
     run: RunFolder,
     recipe: Recipe,
     batches: Batches,
-    model: Network,
-    head: Head | None,
+    learnt: Learnt,
     state: Progression,
     rate: float,
     note: Callable[[str], None],
 ) -> None:
     """Validate, note the metrics, keep the state if it is the best so far, and see whether the run is over."""
-    validation = _validated(model, head, batches, recipe)
+    validation = _validated(learnt, batches)
     line = {"step": state.step, "learning_rate": rate, "train": _mean(state.recent[-REPORT_STEPS:])}
     if validation:
         line["validation"] = validation
@@ -146,7 +154,7 @@ def _checkpoint(
     line["best"] = better
     if better:
         state.best, state.waited = line, 0
-        run.keep("best", model, {**line, "provenance": batches.provenance})
+        run.keep("best", learnt.model, {**line, "provenance": batches.provenance})
     else:
         state.waited += 1
     run.log(line)
@@ -160,19 +168,15 @@ def _checkpoint(
         note(f"no better validation since step {state.best['step'] if state.best else 0}: stopped")
 
 
-def _validated(model: Network, head: Head | None, batches: Batches, recipe: Recipe) -> dict[str, float]:
+def _validated(learnt: Learnt, batches: Batches) -> dict[str, float]:
     """Mean losses and accuracy over what was kept from training, weighed by windows; {} where nothing was."""
     rows, weights = [], []
-    model.eval()
-    if head is not None:
-        head.eval()
+    learnt.eval()
     with torch.no_grad():
         for batch in batches.validation():
-            rows.append({name: float(value) for name, value in _losses(model, head, batch, recipe).items()})
+            rows.append({name: float(value) for name, value in learnt(batch).items()})
             weights.append(len(batch.labels))
-    model.train()
-    if head is not None:
-        head.train()
+    learnt.train()
     return {name: float(np.average([row[name] for row in rows], weights=weights)) for name in rows[0]} if rows else {}
 
 

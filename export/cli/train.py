@@ -103,8 +103,8 @@ def run(args: argparse.Namespace) -> int:
 def plan(recipe: Recipe, data: Path | None) -> dict[str, object]:
     """What a training would do. Reads names of recordings, no sound."""
     from export.clip_batches import clip_classes
-    from export.losses import build_head
     from export.networks.registry import build_network, count_parameters
+    from export.objectives.registry import build_objective
     from export.recipe import AugmentSettings
 
     network = build_network(recipe)
@@ -116,15 +116,17 @@ def plan(recipe: Recipe, data: Path | None) -> dict[str, object]:
         windows = recipe.data.machines * recipe.data.scenes_per_machine * 2 * recipe.data.windows_per_clip
         sound = f"generated: {windows} windows of {recipe.data.machines} machines, healthy and faulty"
     contract, settings = recipe.model_contract(), recipe.train
-    head = build_head(recipe.head, recipe.model.embedding_size, n_classes) if settings.identity_weight else None
+    left_behind = count_parameters(build_objective(recipe, network, n_classes))
+    classifies = recipe.objective.kind == "classification" and bool(settings.identity_weight)
     augment = dataclasses.asdict(recipe.augment)
     plain = dataclasses.asdict(AugmentSettings())
     return {
         "recipe": recipe.name,
         "model": recipe.model.kind,
         "parameters": count_parameters(network),
-        "head": recipe.head.kind if head else None,
-        "head_parameters": count_parameters(head) if head else 0,
+        "objective": recipe.objective.kind,
+        "head": recipe.head.kind if classifies else None,
+        "head_parameters": left_behind,
         "classes": n_classes,
         "window_s": round(contract.window_s, 3),
         "window_frames": contract.window_frames,
@@ -139,7 +141,7 @@ def plan(recipe: Recipe, data: Path | None) -> dict[str, object]:
                 ("relation", settings.relation_weight),
                 ("identity", settings.identity_weight),
             )
-            if weight
+            if weight and recipe.objective.kind == "classification"
         },
         "augment": {name: value for name, value in augment.items() if value != plain[name]},
         "validation_share": settings.validation_share,

@@ -9,6 +9,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from edge_asd.errors import ConfigError
+from export.networks.network import Network
+from export.recipe import ModelSettings, Recipe
+
+Settings = ModelSettings
 
 LAYER_TABLES: dict[str, tuple[tuple[int, int, int, int], ...]] = {
     "original": ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1)),
@@ -63,7 +67,7 @@ class Bottleneck(nn.Module):
         return x + self.layers(x) if self.residual else self.layers(x)
 
 
-class MobileFaceNet(nn.Module):
+class MobileFaceNet(Network):
     """Log-mel window in, embedding out.
 
     window_frames, n_mels: size of the input; the last, global depthwise convolution spans what is left of it (1/16).
@@ -120,6 +124,16 @@ class MobileFaceNet(nn.Module):
         """[batch, 1, window_frames, n_mels] normalised -> [batch, embedding_size]."""
         return self.head(self.blocks(log_mel))
 
-    def for_head(self, embeddings: Tensor) -> Tensor:
-        """[n, d] -> [n, d]: classification is trained on the embedding itself."""
-        return embeddings
+
+def build(recipe: Recipe) -> MobileFaceNet:
+    """See `export.networks.registry`."""
+    settings = recipe.model
+    assert isinstance(settings, ModelSettings)
+    return MobileFaceNet(
+        window_frames=recipe.contract.window_frames,
+        n_mels=recipe.features.n_mels,
+        embedding_size=settings.embedding_size,
+        table=settings.table,
+        width=settings.width,
+        activation=settings.activation,
+    )

@@ -1,44 +1,43 @@
-"""Every network a recipe can name: window in, embedding out, and what the training head sees of the embedding."""
+"""Kinds of networks by name. A kind is a module of this package with
+
+- `Settings`, a frozen dataclass derived from `export.recipe.NetworkSettings`: its part of a recipe, and
+- `build(recipe) -> Network`: the network with fresh weights from torch's generator.
+"""
 
 from __future__ import annotations
 
-from typing import TypeAlias
+import importlib
+from typing import TYPE_CHECKING
 
-from torch import nn
-
+from edge_asd.config.nearest import nearest
 from edge_asd.errors import ConfigError
-from export.networks.mobilefacenet import MobileFaceNet
-from export.networks.vit import FrameViT
-from export.recipe import Recipe
 
-Network: TypeAlias = MobileFaceNet | FrameViT
-"""Called with [batch, 1, window_frames, n_mels], normalised as the contract says, it gives [batch, embedding_size];
-`for_head` turns that into what classification is trained on."""
+if TYPE_CHECKING:
+    from torch import nn
+
+    from export.networks.network import Network
+    from export.recipe import NetworkSettings, Recipe
+
+KINDS: dict[str, str] = {
+    "mobilefacenet": "export.networks.mobilefacenet",
+    "frame-vit": "export.networks.vit",
+}
+"""Kind -> module."""
+
+
+def settings_of(kind: str) -> type[NetworkSettings]:
+    """The settings a kind takes. Raises ConfigError for a kind nobody knows."""
+    if kind not in KINDS:
+        raise ConfigError(
+            f"model.kind {kind!r} is none of {', '.join(KINDS)}", remedy=f"did you mean {nearest(kind, KINDS)!r}?"
+        )
+    return importlib.import_module(KINDS[kind]).Settings
 
 
 def build_network(recipe: Recipe) -> Network:
     """The recipe's network with fresh weights from torch's generator. Raises ConfigError for impossible settings."""
-    settings, frames, mels = recipe.model, recipe.contract.window_frames, recipe.features.n_mels
-    if settings.kind == "mobilefacenet":
-        return MobileFaceNet(
-            window_frames=frames,
-            n_mels=mels,
-            embedding_size=settings.embedding_size,
-            table=settings.table,
-            width=settings.width,
-            activation=settings.activation,
-        )
-    if settings.kind == "frame-vit":
-        return FrameViT(
-            window_frames=frames,
-            n_mels=mels,
-            embedding_size=settings.embedding_size,
-            size=settings.size,
-            depth=settings.depth,
-            heads=settings.heads,
-            mlp_size=settings.mlp_size,
-        )
-    raise ConfigError(f"model.kind {settings.kind!r} is neither 'mobilefacenet' nor 'frame-vit'")
+    settings_of(recipe.model.kind)
+    return importlib.import_module(KINDS[recipe.model.kind]).build(recipe)
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -11,6 +11,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_asd.errors import ConfigError
+from export.networks.network import Network
+from export.recipe import ModelSettings, Recipe
+
+Settings = ModelSettings
 
 INITIAL_SPREAD = 0.02
 
@@ -46,7 +50,7 @@ class Block(nn.Module):
         return x + self.narrow(functional.gelu(self.widen(self.before_mlp(x))))
 
 
-class FrameViT(nn.Module):
+class FrameViT(Network):
     """Log-mel window in, embedding out.
 
     window_frames: tokens beside the class token, one a frame.
@@ -93,3 +97,18 @@ class FrameViT(nn.Module):
     def for_head(self, embeddings: Tensor) -> Tensor:
         """[n, d] -> [n, d] after the last LayerNorm, which the device never computes."""
         return self.last_norm(embeddings)
+
+
+def build(recipe: Recipe) -> FrameViT:
+    """See `export.networks.registry`."""
+    settings = recipe.model
+    assert isinstance(settings, ModelSettings)
+    return FrameViT(
+        window_frames=recipe.contract.window_frames,
+        n_mels=recipe.features.n_mels,
+        embedding_size=settings.embedding_size,
+        size=settings.size,
+        depth=settings.depth,
+        heads=settings.heads,
+        mlp_size=settings.mlp_size,
+    )

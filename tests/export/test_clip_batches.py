@@ -74,10 +74,10 @@ def test_what_cannot_be_learnt_from_is_refused(tmp_path):
 def test_a_batch_is_what_a_device_would_feed_the_network(recordings, recipe):
     batches = ClipBatches(recipe, clip_classes(recordings))
     batch = batches[0]
-    assert batch.inputs.shape == (8, 1, 64, 128) and batch.partners is None
+    assert batch.inputs[0].shape == (8, 1, 64, 128) and batch.partners is None
     again = ClipBatches(recipe, clip_classes(recordings))[0]
-    assert torch.equal(batch.inputs, again.inputs) and torch.equal(batch.labels, again.labels)
-    assert not torch.equal(batch.inputs, batches[1].inputs)
+    assert torch.equal(batch.inputs[0], again.inputs[0]) and torch.equal(batch.labels, again.labels)
+    assert not torch.equal(batch.inputs[0], batches[1].inputs[0])
 
 
 def test_a_window_is_the_live_streams_own(recordings, recipe):
@@ -103,10 +103,10 @@ def test_everything_is_augmented_but_validation(recordings, recipe):
     )
     clips = clip_classes(recordings)
     one, other = ClipBatches(plain, clips), ClipBatches(rich, clips)
-    assert torch.isfinite(other[0].inputs).all() and not torch.equal(one[0].inputs, other[0].inputs)
+    assert torch.isfinite(other[0].inputs[0]).all() and not torch.equal(one[0].inputs[0], other[0].inputs[0])
     kept, same = list(one.validation()), list(other.validation())
     assert sum(len(batch.labels) for batch in kept) == 3 * 2  # a clip of each class, two windows each
-    assert all(torch.equal(a.inputs, b.inputs) for a, b in zip(kept, same, strict=True))
+    assert all(torch.equal(a.inputs[0], b.inputs[0]) for a, b in zip(kept, same, strict=True))
 
 
 def test_recordings_train_end_to_end(recordings, recipe, tmp_path):

@@ -1,8 +1,13 @@
+import textwrap
+
 import pytest
 
-from edge_asd.errors import ConfigError, MissingInputError
-from export.recipe import Recipe
+pytest.importorskip("torch", reason="the export extra is not installed")
+
+from edge_asd.errors import ConfigError, EdgeAsdError, MissingInputError
+from export.recipe import ModelSettings, Recipe
 from export.recipe_file import RECIPES, as_yaml, load_recipe
+from export.recipe_recordings import ScoringSettings, Subset, section_names
 
 
 def written(tmp_path, text):
@@ -84,3 +89,54 @@ def test_values_no_training_could_use_are_refused(tmp_path, text, said):
     with pytest.raises(ConfigError, match=said) as caught:
         load_recipe(written(tmp_path, f"name: x\n{text}\n"))
     assert "recipe.yaml" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_recipe_extends_another_key_by_key(tmp_path):
+    (tmp_path / "base.yaml").write_text("name: base\nextends: vit-192\ntrain: {steps: 9}\n")
+    recipe = load_recipe(written(tmp_path, "extends: base.yaml\nname: mine\nmodel: {depth: 2}\ntrain: {epochs: 3}\n"))
+    assert (recipe.name, recipe.model.depth, recipe.model.size) == ("mine", 2, 192)
+    assert (recipe.train.steps, recipe.train.epochs, recipe.train.learning_rate) == (9, 3, 0.0003)
+
+
+def test_another_kind_of_network_takes_nothing_from_the_base(tmp_path):
+    recipe = load_recipe(written(tmp_path, "extends: vit-192\nname: mine\nmodel: {kind: mobilefacenet}\n"))
+    assert recipe.model == ModelSettings()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("extends: recipe.yaml", "leads back to itself"),
+        ("extends: 5", "5 is no recipe's name or path"),
+        ("extends: vit-193", "did you mean 'vit-192'"),
+        ("recordings: {sections: 0-3}", "neither all, dev, eval nor numbers such as 0_3"),
+        ("recordings: {classes: [machin]}", "'machin' is none of machine, section"),
+        ("recordings: {classes: machine}", "'machine' is not a list"),
+        ("recordings: {domains: [near]}", "neither source nor target"),
+        ("recordings: {models: each}", "'each' is none of all, machine"),
+        ("recordings: {subsets: [{name: a}, {name: a}]}", "not different names"),
+        ("recordings: {models: machine, subsets: [{name: a}]}", "do not go together"),
+        ("scoring: {percentile: 100}", "percentile is 100.0, must lie between"),
+        ("scoring: {machines: [fan]}", "not a table"),
+        ("objective: {kind: classify}", "did you mean 'classification'"),
+        ("train: {schedule: linear}", "'linear' is none of cosine, constant"),
+    ],
+)
+def test_wrong_sections_kinds_and_bases_are_refused(tmp_path, text, said):
+    with pytest.raises(EdgeAsdError, match=said) as caught:
+        load_recipe(written(tmp_path, f"name: x\n{text}\n"))
+    assert "\n" not in str(caught.value)
+
+
+def test_subsets_and_scoring_are_read(tmp_path):
+    text = """
+        name: x
+        recordings: {subsets: [{name: dev, sections: dev, epochs: 3, serves: {"*": dev, fan: "0_3"}}]}
+        scoring: {scorer: "embedding:knn", machines: {fan: "embedding:gmm"}, aggregation: mean, percentile: 90}
+        weights: {panns: a.pth}
+    """
+    recipe = load_recipe(written(tmp_path, textwrap.dedent(text)))
+    assert recipe.recordings.subsets == (Subset("dev", "dev", epochs=3, serves={"*": "dev", "fan": "0_3"}),)
+    assert recipe.scoring == ScoringSettings("embedding:knn", {"fan": "embedding:gmm"}, "mean", 90.0)
+    assert load_recipe(written(tmp_path, as_yaml(recipe))) == recipe
+    assert section_names("0_3") == ("00", "03") and section_names("all") is None

@@ -13,7 +13,8 @@ torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from edge_asd.errors import ConfigError, DataError, MissingInputError  # noqa: E402
 from export.batches import GeneratedBatches  # noqa: E402
-from export.recipe import AugmentSettings, HeadSettings, ModelSettings  # noqa: E402
+from export.recipe import AugmentSettings, HeadSettings, ModelSettings, Recipe  # noqa: E402
+from export.recipe_file import as_yaml  # noqa: E402
 from export.run_folder import load_state  # noqa: E402
 from export.teacher_space import TeacherSpace  # noqa: E402
 from export.train import learning_rate, run_key, train  # noqa: E402
@@ -69,7 +70,7 @@ KILLED = """
     from pathlib import Path
     from export.batches import GeneratedBatches
     from export.generate import Dataset
-    from export.recipe_file import load_recipe
+    from export.recipe_file import as_yaml
     from export.train import train
     import export.run_folder
     folder, kill_at, moment = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
@@ -97,8 +98,6 @@ KILLED = """
 @pytest.mark.parametrize(("kill_at", "moment"), [(3, "in a step"), (4, "before checkpoint")])
 def test_kill_minus_nine_does_not_show(kill_at, moment, tiny_recipe, tiny_data, tmp_path):
     """Killed in the middle of a step, and after metrics and best were written but not the checkpoint."""
-    from export.recipe_file import as_yaml
-
     recipe = changed(tiny_recipe, validation_share=0.2, groups_per_batch=3)
     (tmp_path / "recipe.yaml").write_text(as_yaml(recipe))
     np.savez(tmp_path / "data.npz", **vars(tiny_data))
@@ -153,6 +152,27 @@ def test_run_key_changes_with_what_shapes_the_weights_only(tiny_recipe):
     assert key != run_key(tiny_recipe, "e")
     assert key != run_key(changed(tiny_recipe, steps=7), "d")
     assert key != run_key(dataclasses.replace(tiny_recipe, head=HeadSettings(kind="arcface")), "d")
+
+
+def test_runs_begun_before_a_setting_existed_can_be_gone_on_with():
+    """The keys were written down before there were epochs, schedules, objectives and published weights."""
+    recipe = Recipe("x")
+    transformer = changed(Recipe("x", model=ModelSettings(kind="frame-vit")), steps=7)
+    assert run_key(recipe, "d") == "311eebcfe802" and run_key(transformer, "d") == "eb8e66301e45"
+    assert run_key(changed(recipe, schedule="constant"), "d") != "311eebcfe802"
+    assert run_key(recipe, "d", {"panns": "0" * 64}) != "311eebcfe802"
+
+
+def test_a_checkpoint_of_before_there_were_objectives_is_taken(tiny_recipe, tiny_data, tmp_path):
+    batches = taught(tiny_recipe, tiny_data)
+    whole, _ = train(tiny_recipe, batches, tmp_path / "whole", key="k")
+    train(tiny_recipe, batches, tmp_path / "old", key="k", stop_after=2)
+    path = tmp_path / "old" / "checkpoint.pt"
+    state = torch.load(path, weights_only=True)
+    state["learnt"] = {name.removeprefix("objective."): value for name, value in state["learnt"].items()}
+    torch.save(state, path)
+    resumed, _ = train(tiny_recipe, batches, tmp_path / "old", key="k")
+    assert torch.equal(weights(whole), weights(resumed))
 
 
 @pytest.mark.parametrize("kind", ["arcface", "adacos", "sub-cluster-adacos"])
@@ -228,8 +248,8 @@ def test_batches_hold_whole_groups_and_each_epoch_all_of_them(tiny_recipe, tiny_
     machines = []
     for step in range(2):
         batch = batches[step]
-        assert batch.inputs.shape == (12, 1, 64, 128)
-        assert batch.inputs.mean(dim=(1, 2, 3)).abs().max() < 1e-4
+        assert batch.inputs[0].shape == (12, 1, 64, 128)
+        assert batch.inputs[0].mean(dim=(1, 2, 3)).abs().max() < 1e-4
         by_group = (batch.labels // 2).reshape(4, 3)
         assert (by_group == by_group[:, :1]).all()
         machines += by_group[:, 0].tolist()
@@ -239,8 +259,8 @@ def test_batches_hold_whole_groups_and_each_epoch_all_of_them(tiny_recipe, tiny_
 def test_what_is_kept_for_validation_is_never_trained_on(tiny_recipe, tiny_data):
     recipe = changed(tiny_recipe, validation_share=0.4, groups_per_batch=2, windows_per_group=4)
     batches = taught(recipe, tiny_data)
-    kept = np.concatenate([batch.inputs.numpy() for batch in batches.validation()])
-    trained = np.concatenate([batches[step].inputs.numpy() for step in range(4)])
+    kept = np.concatenate([batch.inputs[0].numpy() for batch in batches.validation()])
+    trained = np.concatenate([batches[step].inputs[0].numpy() for step in range(4)])
     assert len(kept) == 3 * 4
     assert not {window.tobytes() for window in kept} & {window.tobytes() for window in trained}
     labels = set(np.concatenate([batch.labels.numpy() for batch in batches.validation()]).tolist())
@@ -267,3 +287,5 @@ def test_teacher_space_keeps_cosines_when_it_keeps_every_axis():
 def test_learning_rate_rises_then_falls_to_nothing(tiny_recipe):
     rates = [learning_rate(step, tiny_recipe) for step in range(tiny_recipe.train.steps + 1)]
     assert rates[0] < rates[1] and np.all(np.diff(rates[1:]) < 0) and rates[-1] == 0.0
+    constant = changed(tiny_recipe, schedule="constant")
+    assert [learning_rate(step, constant) for step in (0, 1, 5)] == [1e-3, 2e-3, 2e-3]

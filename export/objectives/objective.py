@@ -1,0 +1,27 @@
+"""What every objective is to the training loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from export.batches import Batch, Batches
+from export.networks.network import Network
+
+
+class Objective(nn.Module):
+    """Losses of a network on a batch; whatever it holds of its own (a classifier, centres) is trained too and left
+    behind afterwards."""
+
+    def prepared(
+        self, network: Network, batches: Batches, folder: Path, note: Callable[[str], None] = lambda line: None
+    ) -> Batches:
+        """The batches as the loop is to see them: an objective over a frozen part may compute that part's output once
+        (kept in `folder`) and give it in place of sound. As they are unless an objective says otherwise."""
+        return batches
+
+    def forward(self, network: Network, batch: Batch) -> dict[str, Tensor]:
+        """Scalars by name; "total" is what is minimised. In eval mode perhaps figures of merit beside them."""
+        raise NotImplementedError
