@@ -85,13 +85,16 @@ class ArcFace(Head):
         cosines = self.cosines(embeddings)
         if self.training:
             true = cosines.gather(1, labels[:, None])
-            # Rounding may put a cosine beyond 1 and the root's slope is infinite at 0.
-            sines = torch.sqrt((1.0 - true.square()).clamp_min(1e-12))
-            turned = true * math.cos(self.margin) - sines * math.sin(self.margin)
-            straight = true - math.sin(math.pi - self.margin) * self.margin
-            turned = torch.where(true > math.cos(math.pi - self.margin), turned, straight)
-            cosines = cosines.scatter(1, labels[:, None], turned)
+            cosines = cosines.scatter(1, labels[:, None], self.handicapped(true))
         return functional.cross_entropy(self.scale * cosines, labels, reduction="none")
+
+    def handicapped(self, cosines: Tensor) -> Tensor:
+        """What cosines to the true class count with the margin, any shape -> the same."""
+        # Rounding may put a cosine beyond 1 and the root's slope is infinite at 0.
+        sines = torch.sqrt((1.0 - cosines.square()).clamp_min(1e-12))
+        turned = cosines * math.cos(self.margin) - sines * math.sin(self.margin)
+        straight = cosines - math.sin(math.pi - self.margin) * self.margin
+        return torch.where(cosines > math.cos(math.pi - self.margin), turned, straight)
 
 
 class AdaCos(Head):

@@ -75,6 +75,7 @@ class MobileFaceNet(Network):
     table: a key of `LAYER_TABLES`.
     width: multiplier of every hidden channel count.
     activation: "relu6", or "prelu" with a slope a channel.
+    channels: of the input; 2 where a learned picture of the waveform stands beside the log-mel.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class MobileFaceNet(Network):
         table: str = "stgram",
         width: float = 1.0,
         activation: str = "relu6",
+        channels: int = 1,
     ) -> None:
         super().__init__()
         if table not in LAYER_TABLES:
@@ -99,15 +101,15 @@ class MobileFaceNet(Network):
             )
         stem = scaled(STEM_CHANNELS, width)
         blocks: list[nn.Module] = [
-            _conv(1, stem, 3, stride=2, activation=activation),
+            _conv(channels, stem, 3, stride=2, activation=activation),
             _conv(stem, stem, 3, groups=stem, activation=activation),
         ]
         n_in, height, breadth = stem, -(-window_frames // 2), -(-n_mels // 2)
-        for expansion, channels, repeats, first_stride in LAYER_TABLES[table]:
+        for expansion, n_out, repeats, first_stride in LAYER_TABLES[table]:
             for i in range(repeats):
                 stride = first_stride if i == 0 else 1
-                blocks.append(Bottleneck(n_in, scaled(channels, width), expansion, stride, activation))
-                n_in, height, breadth = scaled(channels, width), -(-height // stride), -(-breadth // stride)
+                blocks.append(Bottleneck(n_in, scaled(n_out, width), expansion, stride, activation))
+                n_in, height, breadth = scaled(n_out, width), -(-height // stride), -(-breadth // stride)
         head = scaled(HEAD_CHANNELS, width)
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Sequential(
@@ -121,7 +123,7 @@ class MobileFaceNet(Network):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, log_mel: Tensor) -> Tensor:
-        """[batch, 1, window_frames, n_mels] normalised -> [batch, embedding_size]."""
+        """[batch, channels, window_frames, n_mels] normalised -> [batch, embedding_size]."""
         return self.head(self.blocks(log_mel))
 
 

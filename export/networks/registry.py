@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KINDS: dict[str, str] = {
     "mobilefacenet": "export.networks.mobilefacenet",
     "frame-vit": "export.networks.vit",
+    "stgram": "export.networks.stgram",
 }
 """Kind -> module."""
 

@@ -174,6 +174,17 @@ def test_centres_sum_up_the_source_and_keep_the_target_whole(metric: str) -> Non
     )
 
 
+def test_the_target_domain_may_have_centres_of_its_own() -> None:
+    enrolled, asked, target = features(90), features(15, seed=1), np.arange(90) >= 60
+    rows, queries = coordinates("cosine", enrolled, asked)
+    middles = np.stack((rows[~target].mean(axis=0), rows[target].mean(axis=0)))
+    middles /= np.linalg.norm(middles, axis=1, keepdims=True)
+    measure = Centres.fit(enrolled, target, metric="cosine", k=1, t=1)
+    assert measure.centres.shape == measure.memory.shape == (1, 12)
+    np.testing.assert_allclose(measure.distance(asked), (1.0 - queries @ middles.T).min(axis=1), rtol=1e-2)
+    assert Centres.fit(enrolled, metric="cosine", k=1, t=1).memory.shape == (0, 12)
+
+
 def test_made_points_lie_between_a_row_and_one_of_its_nearest() -> None:
     rows = features(8, 5)
     made = between_neighbours(rows, 200, 3, np.random.default_rng(0))
