@@ -70,7 +70,7 @@ KILLED = """
     from pathlib import Path
     from export.batches import GeneratedBatches
     from export.generate import Dataset
-    from export.recipe_file import as_yaml
+    from export.recipe_file import load_recipe
     from export.train import train
     import export.run_folder
     folder, kill_at, moment = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
