@@ -13,6 +13,7 @@ from torch import Tensor
 from edge_asd.contract import LOG_MEL, WAVEFORM
 from edge_asd.errors import ConfigError
 from edge_asd.inference.embedder import normalised
+from edge_asd.windows import Windows
 from export.augment import masked, mixture
 from export.generate import Dataset, decoded
 from export.recipe import Recipe
@@ -60,16 +61,11 @@ class Batches(Protocol):
 
 
 def batch_of(
-    windows_db: np.ndarray,
-    labels: np.ndarray,
-    recipe: Recipe,
-    rng: np.random.Generator | None,
-    samples: np.ndarray | None = None,
+    windows: Windows | np.ndarray, labels: np.ndarray, recipe: Recipe, rng: np.random.Generator | None
 ) -> Batch:
-    """Windows float32 [n, frames, mels] in dB as a batch: stripes and mixtures where `rng` is given.
-
-    samples: float32 [n, window samples] of the same windows, for recipes that want the waveform.
-    """
+    """Windows as a batch: stripes and mixtures where `rng` is given. windows: with samples where the recipe wants the
+    waveform, otherwise log-mel alone, float32 [n, frames, mels] in dB, will do."""
+    windows_db, samples = Windows.of(windows).frames, Windows.of(windows).samples
     if rng is not None:
         windows_db = masked(windows_db, recipe.augment, rng)
     sound = {LOG_MEL: normalised(windows_db, recipe.model_contract())}

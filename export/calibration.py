@@ -55,7 +55,9 @@ def recorded_windows(folder: Path, contract: ModelContract, n: int, seed: int) -
     paths = find_clips([folder])
     rng = np.random.default_rng([seed, 3])
     chosen = [paths[i] for i in np.sort(rng.permutation(len(paths))[: -(-n // WINDOWS_PER_CLIP)])]
-    heard = [even_windows(read_clip(path, contract.features.rate_hz), WINDOWS_PER_CLIP, contract) for path in chosen]
+    heard = [
+        even_windows(read_clip(path, contract.features.rate_hz), WINDOWS_PER_CLIP, contract).frames for path in chosen
+    ]
     windows = np.concatenate(heard)
     windows = windows[windows.std(axis=(1, 2)) > LEAST_SPREAD_DB]
     if not len(windows):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 from edge_asd.errors import ConfigError, MissingInputError
 from export.batches import Batches, GeneratedBatches
-from export.clip_batches import ClipBatches, clip_classes
+from export.clip_batches import ClipBatches
 from export.generate import data_key, generate
 from export.recipe import Recipe
+from export.recordings import clip_classes
 from export.teacher import Teacher
 from export.teacher_space import TeacherSpace
 

@@ -60,7 +60,7 @@ def read_dataset(root: Path, year: int | None = None, *, enrolled: bool = False)
     """
     root = Path(root)
     clips, notes = find_named_clips(root)
-    year, reason = _year(root, clips, year)
+    year, reason = dataset_year(root, clips, year)
     machines = machine_names(root, clips)
     tables = {place: _attribute_tables(place) for place in machines}
     sections: dict[tuple[str, str], list[NamedClip]] = {}
@@ -70,7 +70,7 @@ def read_dataset(root: Path, year: int | None = None, *, enrolled: bool = False)
     for (machine, section), members in sorted(sections.items()):
         name = f"{machine}_{section}"
         if year == MIMII:
-            members = _mimii_split(name, members)
+            members = mimii_split(name, members)
         train = [clip for clip in members if clip.role == "train"]
         test = [clip for clip in members if clip.role == "test" and clip.label]
         unlabelled += sum(clip.role == "test" and not clip.label for clip in members)
@@ -95,7 +95,9 @@ def read_dataset(root: Path, year: int | None = None, *, enrolled: bool = False)
     return Dataset(year, reason, tuple(cases), tuple(notes))
 
 
-def _year(root: Path, clips: list[NamedClip], given: int | None) -> tuple[int, str]:
+def dataset_year(root: Path, clips: list[NamedClip], given: int | None) -> tuple[int, str]:
+    """The year of a data set and how it was told, in words. given: the user's word. Raises DataError for names of
+    several years, or of another one than was given."""
     namings = sorted({clip.naming for clip in clips})
     if len(namings) > 1:
         first = [next(clip.file for clip in clips if clip.naming == naming) for naming in namings[:2]]
@@ -162,7 +164,8 @@ def machine_names(root: Path, clips: Iterable[NamedClip]) -> dict[str, str]:
     return names
 
 
-def _mimii_split(name: str, members: list[NamedClip]) -> list[NamedClip]:
+def mimii_split(name: str, members: list[NamedClip]) -> list[NamedClip]:
+    """The clips of one machine and section, "train" and "test" as `read_dataset` says; name: `<machine>_<section>`."""
     normal = [clip for clip in members if clip.label == "normal"]
     n_test = min(len(members) - len(normal), len(normal) // 2)
     drawn = np.random.default_rng(zlib.crc32(name.encode())).permutation(len(normal))[:n_test]

@@ -102,10 +102,10 @@ def run(args: argparse.Namespace) -> int:
 
 def plan(recipe: Recipe, data: Path | None) -> dict[str, object]:
     """What a training would do. Reads names of recordings, no sound."""
-    from export.clip_batches import clip_classes
     from export.networks.registry import build_network, count_parameters
     from export.objectives.registry import build_objective
     from export.recipe import AugmentSettings
+    from export.recordings import clip_classes
 
     network = build_network(recipe)
     if data is not None:

@@ -8,8 +8,9 @@ torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from edge_asd.errors import ConfigError, DataError, MissingInputError  # noqa: E402
 from edge_asd.frontend import LogMel  # noqa: E402
-from export.clip_batches import ClipBatches, clip_classes  # noqa: E402
+from export.clip_batches import ClipBatches  # noqa: E402
 from export.recipe import AugmentSettings  # noqa: E402
+from export.recordings import clip_classes  # noqa: E402
 from export.train import train  # noqa: E402
 
 WINDOW_SAMPLES = 63 * 512 + 1024
@@ -83,13 +84,13 @@ def test_a_batch_is_what_a_device_would_feed_the_network(recordings, recipe):
 def test_a_window_is_the_live_streams_own(recordings, recipe):
     samples = soundfile.read(recordings / "fan" / "1.wav", dtype="float32")[0]
     batches = ClipBatches(recipe, clip_classes(recordings))
-    window = batches._random_windows(samples, 1, np.random.default_rng(5))[0]
+    window = batches._random_windows(samples, 1, np.random.default_rng(5))
     stream = LogMel(recipe.features, padded=False)
     starts = range(samples.size - WINDOW_SAMPLES - 1)
     rng = np.random.default_rng(5)
     rng.integers(-1, 2)  # the speed
     start = int(rng.integers(len(starts)))
-    assert np.array_equal(window, stream.push(samples[start : start + WINDOW_SAMPLES]))
+    assert np.array_equal(window.frames[0], stream.push(samples[start : start + WINDOW_SAMPLES]))
 
 
 def test_everything_is_augmented_but_validation(recordings, recipe):
