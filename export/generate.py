@@ -22,15 +22,20 @@ import numpy as np
 import edge_asd.frontend
 import edge_asd.simulator
 import export.channel
+import export.factory
 import export.teacher
+import export.variety
 from edge_asd.errors import ConfigError, DataError
 from edge_asd.frontend import log_mel
 from edge_asd.simulator import FAULTS, KINDS, Fault, Machine, Scene, render
 from export.channel import at_level, coloured_noise, equalised, mixed, recorded
 from export.recipe import Recipe
 from export.teacher import PATCH_SAMPLES, RATE_HZ, TEACHER_SIZE, Teacher
+from export.variety import varied, weathered
 
 MACHINES_PER_SHARD = 16
+VARIETY = 7
+"""Marks the random numbers of `export.variety`: without it, the rest draws what it always drew."""
 CODE_STEP_DB, CODE_LOWEST_DB = 0.5, -100.0
 """Log-mel is cached as bytes of half a decibel: the rounding (0.14 dB RMS) is far below any sound's own scatter."""
 
@@ -40,7 +45,7 @@ class Dataset:
     """Windows by group; a group is one machine in one scene, first healthy, then faulty.
 
     windows: uint8 [groups, windows, frames, mels], see `decoded`.
-    teacher: float32 [groups, windows, 256], or [groups, windows, 0] where no teacher listened.
+    teacher: float32 [groups, windows, 1024], or [groups, windows, 0] where no teacher listened.
     states: int64 [groups, windows], the machine state each window belongs to.
     """
 
@@ -74,18 +79,21 @@ def states_of(recipe: Recipe) -> np.ndarray:
 
 def machine_windows(recipe: Recipe, machine_index: int, teacher: Teacher | None) -> tuple[np.ndarray, np.ndarray]:
     """All windows of one machine: uint8 [scenes, windows, frames, mels] and what the teacher hears in them, float16
-    [scenes, windows, 256], or [scenes, windows, 0] without one."""
+    [scenes, windows, 1024], or [scenes, windows, 0] without one."""
     data, spec = recipe.data, recipe.features
     rng = np.random.default_rng([recipe.seed, machine_index])
     kind = KINDS[machine_index % len(KINDS)]
-    machine = Machine.random(kind, rng)
+    varying = np.random.default_rng([recipe.seed, machine_index, VARIETY])
+    machine = varied(Machine.random(kind, rng), data, varying)
     fault_name = FAULTS[kind][rng.integers(len(FAULTS[kind]))]
     windows, targets = [], []
     for _ in range(data.scenes_per_machine):
         scene = Scene.random(rng)
-        tilt_rng_seed = int(rng.integers(2**63))
+        tilt_rng_seed, place_seed = int(rng.integers(2**63)), int(varying.integers(2**63))
         for fault in (None, Fault(fault_name, level_db=rng.uniform(*data.fault_level_db))):
             clip = _clip(recipe, machine, scene, fault, tilt_rng_seed, rng)
+            place = np.random.default_rng(place_seed)
+            clip = at_level(weathered(clip, spec.rate_hz, data, place, varying), data.level_dbfs)
             frames = log_mel(clip, spec)
             for i in range(data.windows_per_clip):
                 # Frame 0 is half padding; from frame 1 on a window is what a live stream would show.
@@ -138,7 +146,9 @@ def data_key(recipe: Recipe, teacher_path: str | Path | None) -> str:
         "data": dataclasses.asdict(recipe.data),
     }
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    modules = (edge_asd.frontend, export.channel, export.teacher, sys.modules[__name__])
+    modules = (
+        edge_asd.frontend, export.channel, export.factory, export.teacher, export.variety, sys.modules[__name__]
+    )  # fmt: skip
     sources = [inspect.getfile(module) for module in modules]
     sources += sorted(map(str, Path(inspect.getfile(edge_asd.simulator)).parent.glob("*.py")))
     for source in (*sources, *([] if teacher_path is None else [teacher_path])):

@@ -117,6 +117,12 @@ class DataSettings:
     neighbour_probability, neighbour_snr_db: how often another machine runs beside it, and how far below.
     noise_probability, noise_snr_db: how often coloured noise is added to a clip, and how far below.
     tilt_db_per_octave: largest slope of the random equaliser, either way.
+    profile_probability: how often a machine ramps, hunts, or starts and stops (see `export.variety` for all of these).
+    coupled_probability: how often a second machine of the same build shares its frame.
+    structure_probability: how often its sound leaves through a duct, a plate or a housing.
+    walls_probability: how often a scene has walls near by.
+    factory_probability, factory_snr_db: how often other sounds of a factory are heard, and how far below.
+    microphone_probability: how often the microphone is a poor one.
     level_dbfs: RMS every window is brought to before teacher and student hear it.
     """
 
@@ -129,6 +135,13 @@ class DataSettings:
     noise_probability: float = 0.3
     noise_snr_db: tuple[float, float] = (-5.0, 25.0)
     tilt_db_per_octave: float = 3.0
+    profile_probability: float = 0.0
+    coupled_probability: float = 0.0
+    structure_probability: float = 0.0
+    walls_probability: float = 0.0
+    factory_probability: float = 0.0
+    factory_snr_db: tuple[float, float] = (-10.0, 20.0)
+    microphone_probability: float = 0.0
     level_dbfs: float = -20.0
 
 
@@ -141,6 +154,7 @@ class TrainSettings:
     learning_rate, warmup_steps, weight_decay: AdamW (Adam, where nothing decays) and its linear warm-up.
     schedule: of the learning rate after it: "cosine", half a one down to nothing, or "constant".
     distil_weight: of the cosine distance to the teacher.
+    centred_targets: whether the teacher's mean over the generated sound is taken off its features first.
     relation_weight: of the same after subtracting the group's mean: how one machine's sounds differ.
     identity_weight: of the head's classification (of machine states, or of the classes of given recordings).
     clip_norm: longest gradient.
@@ -157,6 +171,7 @@ class TrainSettings:
     warmup_steps: int = 100
     weight_decay: float = 0.01
     distil_weight: float = 1.0
+    centred_targets: bool = False
     relation_weight: float = 0.5
     identity_weight: float = 0.05
     clip_norm: float = 5.0
