@@ -109,7 +109,7 @@ def test_generated_data_do_not_depend_on_the_processes_and_are_kept(tiny_recipe,
     one = generate(small, TEACHER, tmp_path / "a", processes=1)
     two = generate(small, TEACHER, tmp_path / "b", processes=2)
     assert np.array_equal(one.windows, two.windows) and np.array_equal(one.teacher, two.teacher)
-    assert one.windows.shape == (2, 2, 64, 128) and one.teacher.shape == (2, 2, 256)
+    assert one.windows.shape == (2, 2, 64, 128) and one.teacher.shape == (2, 2, 1024)
     lines: list[str] = []
     generate(small, TEACHER, tmp_path / "a", progress=lines.append)
     assert lines == []
@@ -123,7 +123,7 @@ def test_generated_data_do_not_depend_on_the_processes_and_are_kept(tiny_recipe,
 def test_the_teacher_tells_sounds_apart():
     teacher = Teacher(TEACHER)
     low, high, again = (teacher.features(x) for x in (sine(300.0), sine(3000.0), sine(300.0)))
-    assert low.shape == (256,) and np.array_equal(low, again)
+    assert low.shape == (1024,) and np.array_equal(low, again)
     assert np.abs(low - high).max() > 0.1
     with pytest.raises(DataError, match="too short"):
         teacher.features(np.zeros(15000, np.float32))

@@ -274,14 +274,20 @@ def test_batches_larger_than_the_data_are_refused(tiny_recipe, tiny_data):
 
 def test_teacher_space_keeps_cosines_when_it_keeps_every_axis():
     features = np.random.default_rng(0).normal(3, 1, (300, 32)).astype(np.float32)
-    space = TeacherSpace.fit(features, 32)
+    space = TeacherSpace.fit(features, 32, centred=True)
     turned, centred = space.apply(features), features - features.mean(axis=0)
     assert space.kept == pytest.approx(1.0)
     assert np.allclose(turned @ turned.T, centred @ centred.T, atol=1e-3)
     variances = turned.var(axis=0)
     assert (np.diff(variances) <= 1e-4).all()
     with pytest.raises(ConfigError, match="33"):
-        TeacherSpace.fit(features, 33)
+        TeacherSpace.fit(features, 33, centred=True)
+
+
+def test_teacher_space_keeps_the_mean_where_it_is_not_taken_off():
+    features = np.random.default_rng(0).normal(3, 1, (300, 32)).astype(np.float32)
+    turned = TeacherSpace.fit(features, 32, centred=False).apply(features)
+    assert np.allclose(turned @ turned.T, features @ features.T, rtol=1e-4)
 
 
 def test_learning_rate_rises_then_falls_to_nothing(tiny_recipe):
