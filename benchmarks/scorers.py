@@ -24,7 +24,7 @@ import numpy as np
 
 from benchmarks.stream import stream
 from benchmarks.timing import machine, take_turns
-from edge_asd.calibration.thresholds import fit_threshold
+from edge_asd.calibration.threshold import fit_threshold
 from edge_asd.clips import read_frames
 from edge_asd.enrolment.enrol import DEFAULT_CLIP_PERCENTILE, Enrolment
 from edge_asd.evaluation.cases import Case, read_cases

@@ -107,6 +107,14 @@ def tiny_bundle(tiny_model: Model, tiny_embedder: Embedder, steady_sound: Steady
 
 
 @pytest.fixture(scope="session")
+def plain_bundle(tiny_model: Model, tiny_embedder: Embedder, steady_sound: SteadySound) -> Bundle:
+    """The same with the thresholds that the enrolment alone gives: nothing is allowed for other days."""
+    enrolment = Enrolment(tiny_model, tiny_embedder, session_allowance=1.0)
+    enrolment.add_samples(steady_sound(64.0, seed=1), "steady sound")
+    return enrolment.finish({"created": "2026-01-01T00:00:00Z"})
+
+
+@pytest.fixture(scope="session")
 def shipped_model() -> Model:
     """The int8 network that ships with edge-asd."""
     return load_model()

@@ -74,6 +74,7 @@ def test_every_setting_can_come_from_the_environment(name: str) -> None:
         "whole": "8000",
         "number": "60",
         "budget": "1/day",
+        "allowance": "1.5",
         "names": "{mic0: usb}",
         "size": "2MB",
         "switch": "true",

@@ -214,25 +214,25 @@ def test_one_bang_is_no_alarm_and_a_lasting_tone_is(tiny_bundle, steady_sound) -
         assert sum(tracker.update(score) is not None for score in scores) == alarms
 
 
-def test_other_smoothing_or_percentile_fits_fusion_and_threshold_anew(tiny_bundle, steady_sound) -> None:
-    step_s, live = tiny_bundle.contract.step_s, tiny_bundle.live_calibrations
+def test_other_smoothing_or_percentile_fits_fusion_and_threshold_anew(plain_bundle, steady_sound) -> None:
+    step_s, live = plain_bundle.contract.step_s, plain_bundle.live_calibrations
     blocks = blocks_of(steady_sound(3.0, seed=16), [])
-    as_enrolled = run(tiny_bundle.detector(), blocks)
+    as_enrolled = run(plain_bundle.detector(), blocks)
 
     def anew(n_windows: int, target: LiveTarget) -> tuple[Calibration, ...]:
-        return fit_stream(tiny_bundle.enrolment_scores, n_windows, target, step_s)
+        return fit_stream(plain_bundle.enrolment_scores, n_windows, target, step_s)
 
-    assert_same(as_enrolled, run(detector_of(tiny_bundle, len(live)), blocks))
+    assert_same(as_enrolled, run(detector_of(plain_bundle, len(live)), blocks))
     for found, calibrations in (
-        (tiny_bundle.detector(smoothing_s=2 * step_s), live[:2]),
-        (tiny_bundle.detector(smoothing_s=0.0, percentile=90.0), anew(1, LiveTarget(percentile=90.0))),
+        (plain_bundle.detector(smoothing_s=2 * step_s), live[:2]),
+        (plain_bundle.detector(smoothing_s=0.0, percentile=90.0), anew(1, LiveTarget(percentile=90.0))),
         (
-            tiny_bundle.detector(false_alarms=Budget(6.0, "hour"), confirm_s=0.0),
+            plain_bundle.detector(false_alarms=Budget(6.0, "hour"), confirm_s=0.0),
             anew(len(live), LiveTarget(Budget(6.0, "hour"))),
         ),
-        (tiny_bundle.detector(confirm_s=1.0), anew(len(live), LiveTarget(Budget(1.0, "week"), confirm_s=1.0))),
+        (plain_bundle.detector(confirm_s=1.0), anew(len(live), LiveTarget(Budget(1.0, "week"), confirm_s=1.0))),
     ):
-        expected = made_detector(tiny_bundle, calibrations)
+        expected = made_detector(plain_bundle, calibrations)
         scores = run(found, blocks)
         assert_same(scores, run(expected, blocks))
         assert calibrations[-1].threshold != live[-1].threshold

@@ -84,6 +84,7 @@ def refitted(bundle: Bundle, model: Model, embedder: Embedder) -> Bundle:
         bank_method=kept.get("method", DEFAULT_METHOD),
         enrolled_s=float(bundle.normal.tags.enrolled_s.max()),
         strict=False,
+        session_allowance=max(bundle.clip_calibration.allowance, default=1.0),
     )
     for i, piece in enumerate(bundle.frames.pieces()):
         heard = hear_frames(piece.frames, model.contract, enrolment.scorers, embedder, whole=True)

@@ -28,6 +28,7 @@ FIXED = {
     "detector.smoothing_s": "--smoothing",
     "detector.false_alarms": "--false-alarms",
     "detector.percentile": "--live-percentile",
+    "detector.session_allowance": "--session-allowance",
     "model.bank_budget": "--bank-budget",
     "model.bank_method": "--bank-method",
     "model.package": "--model",

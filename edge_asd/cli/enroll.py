@@ -20,7 +20,8 @@ from edge_asd.formats import binary_size
 
 if TYPE_CHECKING:
     from edge_asd.bundle.bundle import Bundle
-    from edge_asd.calibration.thresholds import LiveTarget, Threshold
+    from edge_asd.calibration.threshold import Threshold
+    from edge_asd.calibration.thresholds import LiveTarget
     from edge_asd.config import Config
 
 DEFAULT_DURATION = "10m"
@@ -35,6 +36,8 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Learn what a healthy machine sounds like, from its microphone or from recordings, and write a "
         "bundle (.asd) that `run` and `score` judge by. Let the machine do all it normally does meanwhile: what is not "
         "heard here will count as anomalous. 10 s are the least, 60 s are advised, ten minutes are good.\n\n"
+        "One session cannot show how days differ: the thresholds allow for some of it (--session-allowance), and a "
+        "minute of another day (--append) replaces what is assumed by what was heard.\n\n"
         "The live threshold is set for a number of false alarms (--false-alarms, 1/week); minutes of sound cannot show "
         "a week, so it is extrapolated, and what to expect is said. Said is also whether more sound would change "
         "anything, and what is unlike all the rest (a slammed door, a voice): --drop-outliers leaves that out.\n\n"
@@ -70,7 +73,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--percentile", type=percentile, metavar="P", help="share of normal clips, in %%, meant to stay quiet (95)"
     )
-    add_settings(parser, "detector.false_alarms", "detector.percentile", "alarm.confirm_s")
+    add_settings(
+        parser, "detector.false_alarms", "detector.percentile", "detector.session_allowance", "alarm.confirm_s"
+    )
     parser.add_argument(
         "--drop-outliers",
         action="store_true",
@@ -111,6 +116,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("recordings and a device (or --duration) were both given", remedy="choose one of them")
     check_output(args.out, force=args.force)
     from edge_asd.bundle.bundle import save_bundle
+    from edge_asd.calibration.allowance import parse_allowance
     from edge_asd.enrolment.enrol import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
     from edge_asd.inference import load_embedder, runnable_formats
     from edge_asd.model_package import DEFAULT_PACKAGE, load_model
@@ -134,6 +140,7 @@ def run(args: argparse.Namespace) -> int:
         bank_budget_bytes=config.model.bank_budget,
         bank_method=config.model.bank_method,
         enrolled_s=time.time(),
+        session_allowance=parse_allowance(config.detector.session_allowance),
     )
     if args.clips:
         heard = take_clips(enrolment, args.clips, config)
@@ -144,7 +151,8 @@ def run(args: argparse.Namespace) -> int:
     save_bundle(bundle, args.out)
     for warning in bundle.enrolment["warnings"]:
         note(f"warning: {warning}")
-    for advice in (bundle.live_calibrations[-1].promise, (bundle.enrolment["saturation"] or {}).get("text", "")):
+    told = (bundle.enrolment[part] or {} for part in ("saturation", "sessions"))
+    for advice in (bundle.live_calibrations[-1].promise, *[part.get("text", "") for part in told]):
         if advice:
             note(advice)
     print(json.dumps(as_result(bundle, args.out)) if args.json else as_words(bundle, args.out))

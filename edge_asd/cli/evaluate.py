@@ -35,6 +35,7 @@ ENROLMENT_SETTINGS = (
     "detector.smoothing_s",
     "detector.false_alarms",
     "detector.percentile",
+    "detector.session_allowance",
     "alarm.confirm_s",
     "model.bank_budget",
     "model.bank_method",
@@ -239,6 +240,7 @@ def _refuse_enrolment_flags(args: argparse.Namespace) -> None:
 
 def _enrolments(clip_percentile: float | None, config: Config) -> Callable[[Listener], Enrolment]:
     """What makes the blank enrolment of each case, set as `enroll` sets it."""
+    from edge_asd.calibration.allowance import parse_allowance
     from edge_asd.cli.enroll import live_target
     from edge_asd.enrolment.enrol import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
 
@@ -255,6 +257,7 @@ def _enrolments(clip_percentile: float | None, config: Config) -> Callable[[List
             bank_budget_bytes=config.model.bank_budget,
             bank_method=config.model.bank_method,
             strict=False,
+            session_allowance=parse_allowance(config.detector.session_allowance),
         )
 
     return blank
@@ -282,6 +285,7 @@ def _settings(args: argparse.Namespace, plan: Plan, config: Config) -> dict[str,
         "confirm_s": blank.live.confirm_s,
         "smoothing_s": blank.smoothing_s,
         "step_s": listener.model.contract.step_s,
+        "session_allowance": config.detector.session_allowance,
         "bank_budget": blank.bank_budget_bytes,
     }
 

@@ -62,6 +62,12 @@ SETTINGS = {
     "detector.false_alarms": _Option(
         "--false-alarms", "N/PERIOD", str, "false alarms of a live stream accepted: 1/week, 0.5/day, 2/month"
     ),
+    "detector.session_allowance": _Option(
+        "--session-allowance",
+        "auto|none|FACTOR",
+        str,
+        "how much wider the thresholds are for days not heard yet (default auto: by what the enrolment shows)",
+    ),
     "alarm.confirm_s": _Option("--confirm", "S", float, "seconds above the threshold before an alarm starts"),
     "alarm.cooldown_s": _Option("--cooldown", "S", float, "seconds after an alarm in which no other starts"),
     "store.directory": _Option("--store", "DIR", str, "keep events, scores by the minute and clips of alarms here"),

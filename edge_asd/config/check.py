@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from edge_asd.calibration.allowance import WORDS, parse_allowance
 from edge_asd.calibration.budget import EXAMPLES, Budget
 from edge_asd.errors import ConfigError, DataError
 from edge_asd.formats import bytes_meant
@@ -21,6 +22,7 @@ KINDS = {
     "secret": "the path of a file, or credential:NAME",
     "size": "bytes, such as 65536 or 64KiB",
     "budget": f"a false-alarm budget such as {EXAMPLES}",
+    "allowance": WORDS,
 }
 
 TEXTS = ("text", "path", "secret")
@@ -42,6 +44,7 @@ def checked(value: Any, limits: Mapping[str, Any], where: str) -> Any:
         "whole": isinstance(value, int) and not isinstance(value, bool),
         "number": isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value),
         "budget": isinstance(value, str) and _is_budget(value),
+        "allowance": isinstance(value, (int, float, str)) and _is_allowance(str(value)),
         "size": isinstance(value, (int, str)) and not isinstance(value, bool) and _bytes(value) is not None,
         "names": isinstance(value, Mapping) and all(isinstance(x, str) and x for kv in value.items() for x in kv),
         "switch": isinstance(value, bool),
@@ -53,6 +56,8 @@ def checked(value: Any, limits: Mapping[str, Any], where: str) -> Any:
     if not fits or not _in_range(value, limits):
         hint = " (quote it to make it text)" if kind in TEXTS and not isinstance(value, str) else ""
         raise ConfigError(f"{where} is {_shown(value)}", remedy=f"give {_allowed(limits)}{hint}")
+    if kind == "allowance":
+        return str(value)
     if kind == "number":
         return float(value)
     if kind == "words":
@@ -63,6 +68,14 @@ def checked(value: Any, limits: Mapping[str, Any], where: str) -> Any:
 def _is_budget(text: str) -> bool:
     try:
         Budget.parse(text)
+    except DataError:
+        return False
+    return True
+
+
+def _is_allowance(text: str) -> bool:
+    try:
+        parse_allowance(text)
     except DataError:
         return False
     return True

@@ -71,6 +71,10 @@ class DetectorConfig:
     false_alarms: str | None = setting(None, kind="budget", optional=True)
     """False alarms accepted from a live stream: 1/week, 0.5/day, 2/month. The threshold is set for it; unset: as
     enrolled (1/week)."""
+    session_allowance: str = setting("auto", kind="allowance")
+    """To enrol with; a bundle carries its own. How many times further than the enrolled sound that of other days is
+    taken to lie, which widens the thresholds: auto (by what the enrolment shows of how sessions differ: twice for a
+    single one, nothing for ten), none, or a factor from 1 to 10."""
     adapt: bool = setting(False, kind="switch")
     """Whether a few windows a day of the running sound join the bank, so that slow drift is followed. Only calm sound
     well under the threshold does, after hours in quarantine; `edge-asd enroll --undo-adaptation` takes it back."""

@@ -2,8 +2,9 @@
 
 A few windows a day of a stream join the bank. The thresholds stay those of the enrolment. What keeps a fault out:
 
-* only windows whose own score and smoothed score lie below `margin` are taken, well under the threshold;
-* each then waits in quarantine: it is admitted if `quarantine_s` before it and after it no score was above the
+* only windows whose own score and smoothed score lie below `margin` are taken, well under the threshold the enrolment
+  alone gives (what is allowed for days not heard is no reason to learn from them);
+* each then waits in quarantine: it is admitted if `quarantine_s` before it and after it no score was above that
   threshold, no alarm and no shift was on; one such moment throws out all that waits. So from the first alarming window
   of a fault on nothing is admitted, the bank stays as it was, and the fault goes on alarming for as long as it lasts;
 * at most `per_day` windows a day, one in each even part of it;
@@ -171,19 +172,20 @@ class Adapter:
         now_s = score.end_position / self._rate_hz
         unheard = self._disturbed_s is None or score.start_position / self._rate_hz > self._last_s
         self._last_s = now_s
-        if disturbed or score.anomalous or unheard:
+        live, rules = self._bundle.live_calibrations, self.rules
+        if disturbed or unheard or score.score > live[-1].within(score.threshold):
             self._disturbed_s = now_s
             self._waiting.clear()
             return 0
         assert self._disturbed_s is not None
-        slot = int(now_s * self.rules.per_day / self.rules.day_s)
-        calm = now_s - self._disturbed_s >= self.rules.quarantine_s
-        ordinary = max(score.score, score.window_score) < self.rules.margin
+        slot = int(now_s * rules.per_day / rules.day_s)
+        calm = now_s - self._disturbed_s >= rules.quarantine_s
+        ordinary = score.score < live[-1].within(rules.margin) and score.window_score < live[0].within(rules.margin)
         if calm and ordinary and slot != self._slot:
             self._slot = slot
             self._waiting.append((now_s, score.time, score.frames_db))
         n_admitted = 0
-        while self._waiting and now_s - self._waiting[0][0] >= self.rules.quarantine_s:
+        while self._waiting and now_s - self._waiting[0][0] >= rules.quarantine_s:
             _, time, frames_db = self._waiting.popleft()
             n_admitted += self._admit(frames_db, time)
         return n_admitted
@@ -191,7 +193,8 @@ class Adapter:
     def _admit(self, frames_db: np.ndarray, time: float) -> bool:
         bundle = self._bundle
         features = features_of(bundle.normal.specs, frames_db[None], self._embedder)
-        if float(bundle.live_calibrations[0].score(bundle.normal.distances(features))[0]) > self.rules.furthest:
+        alone = bundle.live_calibrations[0]
+        if float(alone.score(bundle.normal.distances(features))[0]) > alone.within(self.rules.furthest):
             return False
         most = max(1, int(self.rules.most_share * len(bundle.normal)))
         features[SPECTRA] = window_spectra(frames_db[None])

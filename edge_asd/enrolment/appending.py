@@ -2,6 +2,8 @@
 
 Nothing known is given up: the windows kept so far stay, with their domain and time, and the new ones join them. All are
 then fitted and scored against each other anew, the new sound in parts of its own, so that the thresholds hold for both.
+How far the new session lies from the known ones counts against what is allowed for sessions not heard yet
+(`edge_asd.calibration.sessions`).
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from edge_asd.bundle.bundle import Bundle
 from edge_asd.bundle.kept_frames import KeptFrames, Piece
 from edge_asd.calibration.enrolment_scores import EnrolmentScores
 from edge_asd.calibration.scale import SHOWN_THRESHOLD
+from edge_asd.calibration.sessions import SessionEvidence, allowances, session_summary
 from edge_asd.calibration.thresholds import Calibration, fit_stream
 from edge_asd.enrolment.enrol import DEFAULT_CLIP_PERCENTILE, Enrolment
 from edge_asd.enrolment.enrolled_windows import FOLDS, EnrolledWindows
@@ -98,9 +101,10 @@ def appended(bundle: Bundle, new: Enrolment, source: str = "") -> Bundle:
         bundle.aggregation,
     )
     percentile = bundle.clip_calibration.percentile or DEFAULT_CLIP_PERCENTILE
-    clip = Calibration.fit(all_scores.per_clip(), percentile, target[all_scores.first_windows()])
-    step_s = bundle.contract.step_s
-    live = fit_stream(all_scores, len(bundle.live_calibrations), bundle.live_calibrations[-1].target, step_s)
+    sessions, allowance = _sessions(bundle, bundle.normal.distances(windows.features), distances[n_old:])
+    clip = Calibration.fit(all_scores.per_clip(), percentile, target[all_scores.first_windows()], allowance)
+    step_s, live_target = bundle.contract.step_s, bundle.live_calibrations[-1].target
+    live = fit_stream(all_scores, len(bundle.live_calibrations), live_target, step_s, allowance)
     chosen = np.arange(len(rows)) if kept is None else kept
     after = clip.score(all_scores.per_clip()[-len(np.unique(windows.pieces)) :])
     entry = {
@@ -119,7 +123,10 @@ def appended(bundle: Bundle, new: Enrolment, source: str = "") -> Bundle:
         enrolment_scores=all_scores,
         clip_calibration=clip,
         live_calibrations=live,
-        enrolment=_summary(bundle, new, entry, retention, normal),
+        enrolment={
+            **_summary(bundle, new, entry, retention, normal),
+            "sessions": sessions and session_summary(sessions, bundle.enrolment["sessions"]["asked"], clip),
+        },
         provenance={**bundle.provenance, "appended_by": __version__},
         frames=_frames(bundle, new),
         known=KnownWindows.of(
@@ -130,6 +137,20 @@ def appended(bundle: Bundle, new: Enrolment, source: str = "") -> Bundle:
             target=target,
         ),
     )
+
+
+def _sessions(
+    bundle: Bundle, without: np.ndarray, within: np.ndarray
+) -> tuple[SessionEvidence | None, tuple[float, ...]]:
+    """What is known of sessions once the new one is added, and what to allow for others; None and nothing for a bundle
+    made before there was that. without, within: distances of the new windows [n, scorers] from what the bundle knew,
+    and from all the rest."""
+    known = bundle.enrolment.get("sessions")
+    if known is None:
+        return None, ()
+    evidence = SessionEvidence.from_dict(known).with_session(without, within)
+    widening = evidence.widening if known["asked"] is None else float(known["asked"])
+    return evidence, allowances(bundle.normal.specs, widening)
 
 
 def _merged(folds: np.ndarray, most: int) -> np.ndarray:

@@ -19,12 +19,13 @@ from edge_asd.bundle.bundle import Bundle
 from edge_asd.calibration.aggregation import Aggregation
 from edge_asd.calibration.budget import Budget
 from edge_asd.calibration.enrolment_scores import EnrolmentScores
+from edge_asd.calibration.sessions import SessionEvidence, allowances, session_summary
 from edge_asd.calibration.thresholds import Calibration, LiveTarget, fit_stream
 from edge_asd.enrolment.enrolled_windows import EnrolledWindows
 from edge_asd.enrolment.hearing import HeardClip, hear_clip, hear_frames, hear_samples
 from edge_asd.enrolment.known_windows import KnownWindows
 from edge_asd.enrolment.outliers import Outlier, find_outliers
-from edge_asd.enrolment.retention import Retention
+from edge_asd.enrolment.retention import Retention, further_percent
 from edge_asd.enrolment.saturation import Saturation, saturation
 from edge_asd.enrolment.sound_levels import SoundBaseline
 from edge_asd.enrolment.taken import TakenPieces
@@ -61,6 +62,8 @@ class Enrolment:
     enrolled_s: when this is, seconds since 1970 (UTC); 0 = unknown.
     strict: refuse silent, clipped and too little sound; otherwise only warn (for measuring on found data).
     keep_frames: the bundle keeps the log-mel frames, for `edge_asd.bundle.refit`: 0.24 MB a minute of sound.
+    session_allowance: times further than the enrolled sound other days are taken to lie, 1 = not at all; None: as
+        `edge_asd.calibration.sessions` judges the enrolment.
     """
 
     model: Model
@@ -74,6 +77,7 @@ class Enrolment:
     enrolled_s: float = 0.0
     strict: bool = True
     keep_frames: bool = False
+    session_allowance: float | None = None
     warnings: list[str] = field(default_factory=list)
     _taken: TakenPieces = field(default_factory=TakenPieces)
     _seconds: float = 0.0
@@ -203,10 +207,8 @@ class Enrolment:
         """Fit bank and thresholds. Raises DataError under 10 s of sound; warns under 60 s."""
         self.check_length()
         if self._seconds < ADVISED_ENROLMENT_S - 0.05:
-            self.warnings.append(
-                f"only {self._seconds:.0f} s of normal sound: the threshold is a guess under "
-                f"{ADVISED_ENROLMENT_S:.0f} s"
-            )
+            heard, advised = f"{self._seconds:.0f} s", f"{ADVISED_ENROLMENT_S:.0f} s"
+            self.warnings.append(f"only {heard} of normal sound: the threshold is a guess under {advised}")
         windows = self.windows()
         if len(windows.pieces) == 1:
             self._refuse("all sound fills one window, which can be compared with nothing: no threshold can be told")
@@ -228,9 +230,14 @@ class Enrolment:
         curve = self.saturation() if self.strict else None
         aggregation = Aggregation.choose(self._taken.impulsiveness_db())
         scores = EnrolmentScores(distances, windows.pieces, windows.runs, aggregation)
-        clip = Calibration.fit(scores.per_clip(), self.clip_percentile, windows.target[scores.first_windows()])
-        contract = self.model.contract
-        live = fit_stream(scores, contract.windows_in(self.smoothing_s), self.live, contract.step_s)
+        evidence = SessionEvidence.measured(
+            self._taken.sessions, *windows.from_session_to_session(self.scorers, None if keep else distances)
+        )
+        widening = evidence.widening if self.session_allowance is None else self.session_allowance
+        allowance = allowances(self.scorers, widening)
+        first, contract = scores.first_windows(), self.model.contract
+        clip = Calibration.fit(scores.per_clip(), self.clip_percentile, windows.target[first], allowance)
+        live = fit_stream(scores, contract.windows_in(self.smoothing_s), self.live, contract.step_s, allowance)
         self.warnings += [f"{use} threshold: {c.note}" for use, c in (("clip", clip), ("live", live[-1])) if c.note]
         summary: dict[str, Any] = {
             "seconds": round(self._seconds, 2),
@@ -239,6 +246,7 @@ class Enrolment:
             "pieces": len(self._taken.pieces),
             "level_dbfs": round(float(np.median(self._levels_dbfs)), 1) if self._levels_dbfs else None,
             "sound": None if self.sound is None else self.sound.to_dict(),
+            "sessions": session_summary(evidence, self.session_allowance, clip),
             "saturation": None if curve is None else curve.to_dict(),
             "dropped": [outlier.to_dict() for outlier in self._dropped],
             "warnings": list(self.warnings),
@@ -252,7 +260,7 @@ class Enrolment:
                 "bytes": retention.taken_bytes(),
                 "budget_bytes": self.bank_budget_bytes,
                 "method": self.bank_method,
-                "further_percent": _further_percent(distances, everything),
+                "further_percent": further_percent(distances, everything),
             }
         return Bundle(
             model=self.model,
@@ -289,12 +297,3 @@ class Enrolment:
         if self.strict:
             raise DataError(problem, remedy="check the microphone and its gain, leave this recording out")
         self.warnings.append(problem)
-
-
-def _further_percent(compacted: np.ndarray, everything: np.ndarray) -> float:
-    """How much further normal windows are from a compacted bank than from the whole, in percent.
-
-    Both: cross-fitted distances [n, scorers]. The median window; of the scorer that lost most.
-    """
-    here, there = np.median(compacted, axis=0), np.median(everything, axis=0)
-    return round(100.0 * float((here / np.maximum(there, 1e-9) - 1.0).max()), 1)

@@ -14,6 +14,8 @@ FOLDS = 10
 ASSUMED_WAY = 0.01
 """How far normal sound is taken to be from a single enrolled window, as a share of the way to no features at all: it
 only has to keep scores apart, and the enrolment says that it can promise nothing."""
+MOST_COMPARED = 1500
+"""Windows that sessions are compared by: 25 minutes of sound."""
 Keep = Callable[[np.ndarray], np.ndarray]
 
 
@@ -74,6 +76,38 @@ class EnrolledWindows:
         if len(set(folds.tolist())) == 1:
             folds = np.arange(len(folds)) * 2 // len(folds)
         return cross_fitted(specs, self.features, folds, self.target, keep=keep)
+
+    def from_session_to_session(
+        self, specs: Sequence[ScorerSpec], distances: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Distances [k, scorers] of windows scored without their fold, and of the same scored without half of it only.
+
+        distances: as `cross_fitted` gives them without `keep`, where they are at hand. Of a long enrolment windows
+        evenly drawn are taken: this is for medians.
+        """
+        n = len(self.folds)
+        if n > MOST_COMPARED:
+            drawn = np.arange(MOST_COMPARED) * n // MOST_COMPARED
+            return self._part(drawn).from_session_to_session(specs)
+        without = self.cross_fitted(specs) if distances is None else distances
+        folds = np.unique(self.folds)
+        if len(folds) == 1:
+            return without, without
+        halves = np.empty(n, int)
+        for i, fold in enumerate(folds):
+            at = np.flatnonzero(self.folds == fold)
+            halves[at] = 2 * i + 2 * np.arange(len(at)) // len(at)
+        return without, cross_fitted(specs, self.features, halves, self.target)
+
+    def _part(self, rows: np.ndarray) -> EnrolledWindows:
+        return EnrolledWindows(
+            features={name: own[rows] for name, own in self.features.items()},
+            spectra_db=self.spectra_db[rows],
+            pieces=self.pieces[rows],
+            runs=self.runs[rows],
+            folds=self.folds[rows],
+            target=self.target[rows],
+        )
 
     def distances_to_nothing(self, specs: Sequence[ScorerSpec]) -> np.ndarray:
         """Distances [1, scorers] of features that are all 0 from scorers fitted on all windows: a unit for each."""

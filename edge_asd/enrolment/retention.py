@@ -78,3 +78,12 @@ class Retention:
             if not any(own.dtype == known.dtype and np.array_equal(own, known) for known in arrays):
                 arrays.append(own)
         return TAG_BYTES * len(kept) + sum(array.nbytes for array in arrays)
+
+
+def further_percent(compacted: np.ndarray, everything: np.ndarray) -> float:
+    """How much further normal windows are from a compacted bank than from the whole, in percent.
+
+    Both: cross-fitted distances [n, scorers]. The median window; of the scorer that lost most.
+    """
+    here, there = np.median(compacted, axis=0), np.median(everything, axis=0)
+    return round(100.0 * float((here / np.maximum(there, 1e-9) - 1.0).max()), 1)

@@ -46,6 +46,12 @@ class TakenPieces:
         for piece, starts_s in zip(heard, piece_starts(heard, contract), strict=True):
             self.pieces.append(TakenPiece(piece, group, target, name, start_s + starts_s))
 
+    @property
+    def sessions(self) -> int:
+        """How many there are: the groups, where every piece names its own; else one."""
+        groups = {piece.group for piece in self.pieces}
+        return 1 if None in groups else max(1, len(groups))
+
     def names(self) -> list[str]:
         """The recording each window is of, [n]."""
         return [piece.name for piece in self.pieces for _ in piece.starts_s]

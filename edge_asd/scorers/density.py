@@ -29,6 +29,8 @@ class _Rows(InSpace, Measure):
     rows: float16 [n, f]. middle, scale: float32 [f], the space's.
     """
 
+    PROPORTIONAL: ClassVar[bool] = False
+
     metric: str
     rows: np.ndarray
     middle: np.ndarray

@@ -25,11 +25,13 @@ class Measure(ABC):
     GROWS: the axis that is longer the more windows are enrolled.
     PARAMETERS: what may be set in a scorer's specification: name -> (default, lowest, highest). A whole-number
         default takes whole numbers only. Fields of the same names are filled from it.
+    PROPORTIONAL: whether sound that has moved twice as far is twice as distant; false for ratios and logarithms.
     """
 
     ARRAYS: ClassVar[Mapping[str, tuple[str, str]]] = {}
     GROWS: ClassVar[str] = "n"
     PARAMETERS: ClassVar[Mapping[str, tuple[float, float, float]]] = {}
+    PROPORTIONAL: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod

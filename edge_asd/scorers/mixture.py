@@ -42,6 +42,7 @@ class GaussianMixture(InSpace, Measure):
         "scale": ("float32", "f"),
     }
     PARAMETERS: ClassVar[Mapping[str, tuple[float, float, float]]] = {"k": (2, 1, 64)}
+    PROPORTIONAL: ClassVar[bool] = False
 
     metric: str
     log_weights: np.ndarray

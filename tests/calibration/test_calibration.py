@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from edge_asd.calibration.budget import Budget
 from edge_asd.calibration.enrolment_scores import EnrolmentScores
 from edge_asd.calibration.fusion import Fusion
+from edge_asd.calibration.threshold import fit_threshold
 from edge_asd.calibration.thresholds import (
     Calibration,
     LiveTarget,
     confirming_windows,
     fit_stream,
-    fit_threshold,
     recalibrated,
 )
 from edge_asd.errors import DataError

@@ -105,3 +105,26 @@ def test_a_run_with_another_budget_says_what_to_expect_of_it(clip, capsys) -> No
 def test_a_budget_that_is_none_or_one_too_many_is_a_usage_error(clip, flags: list[str], capsys) -> None:
     assert main(["enroll", str(clip), "--out", str(clip.with_suffix(".asd")), *flags]) == 2
     assert "budget" in (said := capsys.readouterr().err) or "exclude each other" in said
+
+
+def test_one_session_is_told_and_what_is_allowed_for_others_can_be_set(steady_sound, tmp_path, capsys) -> None:
+    path = tmp_path / "fan.wav"
+    soundfile.write(path, steady_sound(64.0), RATE_HZ, subtype="FLOAT")
+
+    def enrolled_with(*flags: str) -> tuple[dict, str]:
+        heard = enrolled(path, *flags)
+        return heard["sessions"], capsys.readouterr().err
+
+    judged, said = enrolled_with()
+    assert judged["asked"] is None and "one session: other days will differ by more than was heard" in said
+    assert "times wider; a minute of another day narrows it (enroll --append)" in said
+    none, said = enrolled_with("--session-allowance", "none")
+    assert (none["asked"], none["widening"]) == (1.0, 1.0) and "other days" not in said
+    factor, _ = enrolled_with("--session-allowance", "1.5")
+    assert (factor["asked"], factor["widening"]) == (1.5, 1.5)
+    assert load_bundle(path.with_suffix(".asd")).clip_calibration.allowance == (1.5, 1.5)
+    assert main(["enroll", str(path), "--out", str(tmp_path / "b.asd"), "--session-allowance", "wide"]) == 2
+    assert "auto, none or a factor from 1 to 10" in capsys.readouterr().err
+    bundle = str(path.with_suffix(".asd"))
+    assert main(["enroll", "--append", bundle, str(path), "--session-allowance", "none"]) == 2
+    assert "settled when the bundle was made" in capsys.readouterr().err

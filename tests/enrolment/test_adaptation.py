@@ -86,17 +86,34 @@ def drift(steady_sound, days: float, db_a_day: float) -> np.ndarray:
     return (sound * 10.0 ** (np.linspace(0.0, days * db_a_day, sound.size) / 20.0)).astype(np.float32)
 
 
-def test_a_slow_drift_is_followed_as_far_as_the_enrolment_allows(tiny_bundle: Bundle, steady_sound, tmp_path) -> None:
+def test_what_is_allowed_for_other_days_is_not_learned(
+    tiny_bundle: Bundle, plain_bundle: Bundle, steady_sound, tmp_path: Path
+) -> None:
+    wide, plain = tiny_bundle.live_calibrations[-1], plain_bundle.live_calibrations[-1]
+    assert wide.threshold > 2.0 * plain.threshold == 2.0 * wide.plain
+    sound = steady_sound(3.0 * DAY_S, seed=1)
+    loud_s = 1.5 * DAY_S
+    sound[round(loud_s * RATE_HZ) :] *= 1.1
+    watched = Watched(tiny_bundle, tmp_path / "fan.adapted", dataclasses.replace(RULES, quarantine_s=2.0))
+    alone = Watched(plain_bundle, tmp_path / "plain", rules=None)
+    for one in (watched, alone):
+        one.hear(sound)
+    assert watched.share(lambda score: score.anomalous, loud_s + 3.0) == 0.0
+    assert alone.share(lambda score: score.anomalous, loud_s + 3.0) == 1.0
+    assert watched.admitted_at and max(watched.admitted_at) < loud_s + 3.0
+
+
+def test_a_slow_drift_is_followed_as_far_as_the_enrolment_allows(plain_bundle: Bundle, steady_sound, tmp_path) -> None:
     sound = drift(steady_sound, 14.0, 0.06)
-    following = Watched(tiny_bundle, tmp_path / "following", dataclasses.replace(RULES, furthest=97.0))
-    bounded = Watched(tiny_bundle, tmp_path / "bounded", dataclasses.replace(RULES, furthest=50.0))
+    following = Watched(plain_bundle, tmp_path / "following", dataclasses.replace(RULES, furthest=97.0))
+    bounded = Watched(plain_bundle, tmp_path / "bounded", dataclasses.replace(RULES, furthest=50.0))
     for watched in (following, bounded):
         watched.hear(sound)
     assert following.share(lambda score: score.anomalous, 12 * DAY_S) == 0.0
     assert len(following.admitted_at) > 4 * 14
     assert bounded.share(lambda score: score.anomalous, 13 * DAY_S) > 0.9
     assert max(bounded.admitted_at) < 11 * DAY_S
-    plain = tiny_bundle.detector().push(AudioBlock(sound, 0, 0.0))
+    plain = plain_bundle.detector().push(AudioBlock(sound, 0, 0.0))
     assert np.mean([score.anomalous for score in plain if score.time > 10 * DAY_S]) > 0.9
 
 

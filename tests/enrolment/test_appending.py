@@ -67,6 +67,39 @@ def test_what_was_appended_is_told(grown: Bundle, tiny_bundle: Bundle) -> None:
     assert "appended" not in tiny_bundle.enrolment
 
 
+def test_another_session_takes_the_place_of_what_was_allowed_for_it(grown: Bundle, tiny_bundle: Bundle) -> None:
+    before, after = tiny_bundle.enrolment["sessions"], grown.enrolment["sessions"]
+    assert (before["sessions"], after["sessions"]) == (1, 2)
+    assert before["widening"] > 1.9 and "one session" in before["text"]
+    assert after["step"] > 2.0 and (after["widening"], after["text"]) == (1.0, "")
+    clip = grown.clip_calibration
+    assert clip.threshold == clip.plain and tiny_bundle.clip_calibration.threshold > 2.0 * clip.threshold
+
+
+def test_more_of_the_same_session_is_no_evidence_of_others(tiny_bundle: Bundle, tiny_embedder, steady_sound) -> None:
+    new = blank_enrolment(tiny_bundle, tiny_embedder, DAY_2)
+    new.add_samples(steady_sound(32.0, seed=51), "the same again")
+    sessions = appended(tiny_bundle, new).enrolment["sessions"]
+    assert sessions["sessions"] == 2 and sessions["widening"] > 1.8
+
+
+def test_what_the_user_has_set_stays_set(plain_bundle: Bundle, tiny_embedder, steady_sound) -> None:
+    new = blank_enrolment(plain_bundle, tiny_embedder, DAY_2)
+    new.add_samples(steady_sound(32.0, seed=51), "the same again")
+    again = appended(plain_bundle, new)
+    assert (again.enrolment["sessions"]["asked"], again.clip_calibration.allowance) == (1.0, ())
+
+
+def test_a_bundle_from_before_there_was_an_allowance_gets_none(
+    tiny_bundle: Bundle, tiny_embedder, steady_sound
+) -> None:
+    enrolment = {key: value for key, value in tiny_bundle.enrolment.items() if key != "sessions"}
+    new = blank_enrolment(tiny_bundle, tiny_embedder, DAY_2)
+    new.add_samples(steady_sound(32.0, seed=51), "the same again")
+    again = appended(dataclasses.replace(tiny_bundle, enrolment=enrolment), new)
+    assert again.enrolment["sessions"] is None and again.clip_calibration.allowance == ()
+
+
 def test_it_is_saved_and_appended_to_again(
     grown: Bundle, tiny_embedder: Embedder, steady_sound, tmp_path: Path
 ) -> None:

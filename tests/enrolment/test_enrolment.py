@@ -7,7 +7,9 @@ import pytest
 
 from edge_asd.audio.block import level_dbfs
 from edge_asd.bundle.bundle import Bundle
+from edge_asd.calibration.sessions import step_between
 from edge_asd.calibration.thresholds import Calibration
+from edge_asd.enrolment import enrolled_windows
 from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.errors import DataError
 from edge_asd.frontend import log_mel
@@ -254,3 +256,31 @@ def test_a_single_window_still_ranks_what_it_is_held_against(tiny_model, tiny_em
     normal = bundle.score_clip(log_mel(steady_sound(4.0, seed=3), features))
     noise = np.random.default_rng(1).normal(0.0, 0.3, 4 * features.rate_hz).astype(np.float32)
     assert normal.score < bundle.score_clip(log_mel(noise, features)).score
+
+
+def test_named_sessions_are_counted_and_how_they_differ_is_measured(tiny_model, tiny_embedder, steady_sound) -> None:
+    def sessions(*tones_hz: float, groups=("a", "b", "c"), budget: int | None = None) -> dict[str, object]:
+        enrolment = Enrolment(tiny_model, tiny_embedder, bank_budget_bytes=budget)
+        for i, (tone_hz, group) in enumerate(zip(tones_hz, groups, strict=True)):
+            sound = steady_sound(20.0, seed=i, tone_hz=tone_hz, tone_amplitude=0.03)
+            enrolment.add_samples(sound, f"recording {i}", group=group)
+        return enrolment.finish({}).enrolment["sessions"]
+
+    alike, unlike = sessions(1000.0, 1000.0, 1000.0), sessions(800.0, 1500.0, 2500.0)
+    assert alike["sessions"] == unlike["sessions"] == 3
+    assert alike["step"] < 1.1 < 3.0 < unlike["step"]
+    assert alike["widening"] > 1.8 and unlike["widening"] == 1.0
+    assert sessions(1000.0, 1000.0, 1000.0, groups=(None, None, None))["sessions"] == 1
+    assert sessions(800.0, 1500.0, 2500.0, budget=4096)["step"] == unlike["step"]
+
+
+def test_long_enrolments_are_compared_by_some_of_their_windows(enrolment, steady_sound, monkeypatch) -> None:
+    for i, tone_hz in enumerate((800.0, 1500.0)):
+        sound = steady_sound(20.0, seed=i, tone_hz=tone_hz, tone_amplitude=0.03)
+        enrolment.add_samples(sound, f"recording {i}", group=str(i))
+    windows = enrolment.windows()
+    every = windows.from_session_to_session(enrolment.scorers)
+    monkeypatch.setattr(enrolled_windows, "MOST_COMPARED", 40)
+    some = windows.from_session_to_session(enrolment.scorers)
+    assert len(every[0]) > 100 and [len(rows) for rows in some] == [40, 40]
+    assert step_between(*some) == pytest.approx(step_between(*every), rel=0.3)
