@@ -33,8 +33,8 @@ from edge_asd.frontend import LogMel, log_mel
 from edge_asd.inference import Embedder, load_embedder
 from edge_asd.model_package import Model, load_model
 from edge_asd.scorers import DEFAULT_SCORERS, features_of, parse_scorers
-from edge_asd.scorers.registry import MEASURES
-from edge_asd.scorers.views import VIEWS
+from edge_asd.scorers.registry import fitting_measures
+from edge_asd.scorers.views import SCORES, VIEWS
 from edge_asd.simulator import Machine, Scene, render
 from edge_asd.windows import clip_windows
 
@@ -42,7 +42,7 @@ TRIVIAL_AUC = 0.99
 SHOWN_PEERS = ("loudness", "logmel_1nn", "logmel_maha", "twfr_1_k2", "yamnet_t74")
 RANKED = (0.9, 0.95, 1.0, 1.05, 1.1)
 """Decays of rank pooling that may be chosen from: as far towards the quiet moments as towards the loud ones."""
-ALL = "+".join(f"{view}:{measure}" for view in VIEWS for measure in MEASURES)
+ALL = "+".join(f"{view}:{measure}" for view in VIEWS if view != SCORES for measure in fitting_measures(view))
 CANDIDATES = "+".join(
     (
         "embedding:knn+embedding:ldn+embedding:white+spectrum:knn+spectrum:maha+ranked:gmm",

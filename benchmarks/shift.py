@@ -177,7 +177,7 @@ def watched(bundle: Bundle, embedder: Embedder, sound: np.ndarray, *, adapting: 
     n_admitted = 0
     with tempfile.TemporaryDirectory() as place:
         path = Path(place) / "machine.adapted"
-        adapter = Adapter(bundle, embedder, path, on_normal=detector.compare_with, warn=sys.exit, rules=rules)
+        adapter = Adapter(bundle, path, on_normal=detector.compare_with, warn=sys.exit, rules=rules)
         for start in range(0, sound.size, step):
             for score in detector.push(AudioBlock(sound[start : start + step], start, start / rate_hz)):
                 alarm.update(score)

@@ -1,8 +1,8 @@
-"""Clips: a recording on disk as log-mel frames, and its score against a bundle."""
+"""Clips: a recording on disk as sound and log-mel frames, and its score against a bundle."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from edge_asd.calibration.thresholds import Calibration
 from edge_asd.contract import LogMelSpec, ModelContract
 from edge_asd.errors import DataError, MissingInputError
 from edge_asd.frontend import log_mel
-from edge_asd.windows import window_starts
+from edge_asd.windows import Windows, clip_samples, clip_windows, padded, window_starts
 
 LOG_MEL_SUFFIX = ".npy"
 """A clip may also be a published dump of log-mel frames."""
@@ -36,6 +36,53 @@ class ClipScore:
     n_windows: int
 
 
+@dataclass(frozen=True)
+class Clip:
+    """A recording, or a piece of one.
+
+    frames: log-mel float32 [n, n_mels] in dB, n >= 1. sound: float32, the samples they were computed from, frame i from
+    those at i * hop_samples on, with the zeros of a centred front end; None where that is not wanted, or of a dump.
+    """
+
+    frames: np.ndarray
+    sound: np.ndarray | None = None
+
+    @classmethod
+    def heard(cls, samples: np.ndarray, spec: LogMelSpec, *, waveform: bool) -> Clip:
+        """From float32 [m] at the model's rate. waveform: keep the sound."""
+        frames = log_mel(samples, spec)
+        return cls(frames, padded(samples, spec) if waveform else None)
+
+    @classmethod
+    def of(cls, clip: Clip | np.ndarray) -> Clip:
+        """As it is, or from log-mel frames alone."""
+        return clip if isinstance(clip, Clip) else cls(clip)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def cut(self, n_pieces: int, spec: LogMelSpec) -> Iterator[Clip]:
+        """In so many pieces, as good as equal."""
+        first = 0
+        for frames in np.array_split(self.frames, n_pieces):
+            begin, size = first * spec.hop_samples, (len(frames) - 1) * spec.hop_samples + spec.n_fft
+            yield Clip(frames, None if self.sound is None else self.sound[begin : begin + size])
+            first += len(frames)
+
+    def windows(self, contract: ModelContract) -> np.ndarray | Windows:
+        """All its windows, as `clip_windows` cuts them; with their samples where the sound was kept."""
+        frames, _ = clip_windows(self.frames, contract)
+        return frames if self.sound is None else Windows(frames, clip_samples(self.sound, len(self), contract))
+
+    def require_sound(self, contract: ModelContract) -> None:
+        """Raise DataError where only frames are at hand."""
+        if self.sound is None:
+            raise DataError(
+                f"{contract.name} hears the waveform, and only log-mel frames are at hand",
+                remedy="give it the sound itself",
+            )
+
+
 def read_frames(
     path: Path, spec: LogMelSpec, channel: int | None = None, *, on_note: Callable[[str], None] = lambda note: None
 ) -> np.ndarray:
@@ -45,10 +92,22 @@ def read_frames(
 
     Raises MissingInputError, DataError.
     """
+    return read_heard(path, spec, channel, waveform=False, on_note=on_note).frames
+
+
+def read_heard(
+    path: Path,
+    spec: LogMelSpec,
+    channel: int | None = None,
+    *,
+    waveform: bool,
+    on_note: Callable[[str], None] = lambda note: None,
+) -> Clip:
+    """The same with its sound, if the waveform is wanted and the file is no dump."""
     path = Path(path)
     if path.suffix.lower() == LOG_MEL_SUFFIX:
-        return _read_dump(path, spec)
-    return log_mel(read_clip(path, spec.rate_hz, channel, on_note=on_note), spec)
+        return Clip(_read_dump(path, spec))
+    return Clip.heard(read_clip(path, spec.rate_hz, channel, on_note=on_note), spec, waveform=waveform)
 
 
 def _read_dump(path: Path, spec: LogMelSpec) -> np.ndarray:

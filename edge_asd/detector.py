@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -17,7 +17,8 @@ from edge_asd.explain import Explanation
 from edge_asd.frontend import LogMel
 from edge_asd.inference import Embedder
 from edge_asd.normal import NormalSound
-from edge_asd.windows import WindowAssembler
+from edge_asd.scorers import Features, uses_waveform
+from edge_asd.windows import WindowAssembler, Windows
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class WindowScore:
     level_dbfs: RMS level of the sound since the window before.
     frames_db: float32 [window_frames, n_mels], the window's log-mel, to explain it by.
     nearest: index of the enrolled window to explain this one against.
+    features: what the scorers compared, by `ScorerSpec.features`, [1, f] each.
     """
 
     start_position: int
@@ -44,6 +46,7 @@ class WindowScore:
     level_dbfs: float
     frames_db: np.ndarray
     nearest: int
+    features: Features = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -116,9 +119,9 @@ class Detector:
         self._embedder = embedder
         self._front_end = LogMel(self.contract.features, padded=False)
         self._assembler = WindowAssembler(self.contract)
-        features = self.contract.features
-        self._window_samples = (self.contract.window_frames - 1) * features.hop_samples + features.n_fft
-        self._step_samples = self.contract.step_frames * features.hop_samples
+        self._window_samples = self.contract.window_samples
+        self._step_samples = self.contract.step_frames * self.contract.features.hop_samples
+        self._keeps_samples = uses_waveform(normal.specs, contract)
         self.reset()
 
     def reset(self) -> None:
@@ -130,6 +133,7 @@ class Detector:
         self._held_samples = 0
         self._needed_samples = self._window_samples
         self._window_start: int | None = None
+        self._heard = np.empty(0, np.float32)
 
     def compare_with(self, normal: NormalSound) -> None:
         """From the next window on, compare with this: the same scorers, knowing more."""
@@ -159,8 +163,8 @@ class Detector:
         fresh, rest = held[: self._needed_samples], held[self._needed_samples :]
         self._held, self._held_samples = [rest], rest.size
         self._needed_samples = self._step_samples
-        (window,) = self._assembler.push(self._front_end.push(fresh))
-        comparison = self._normal.compare(window[None], self._embedder)
+        frames = self._assembler.push(self._front_end.push(fresh))
+        comparison = self._normal.compare(self._with_samples(frames, fresh), self._embedder)
         live = self._live.push(comparison.distances[0])
         assert self._window_start is not None
         start = self._window_start
@@ -175,9 +179,17 @@ class Detector:
             threshold=live.threshold,
             anomalous=live.score > live.threshold,
             level_dbfs=level_dbfs(fresh),
-            frames_db=window,
+            frames_db=frames[0],
             nearest=int(comparison.nearest[0]),
+            features=comparison.features,
         )
+
+    def _with_samples(self, frames: np.ndarray, fresh: np.ndarray) -> np.ndarray | Windows:
+        """The window [1, window_frames, n_mels] as its scorers need it; fresh: the samples that completed it."""
+        if not self._keeps_samples:
+            return frames
+        self._heard = np.concatenate((self._heard, fresh))[-self._window_samples :]
+        return Windows(frames, self._heard[None])
 
 
 def _shown(calibration: Calibration, distances: np.ndarray) -> float:

@@ -16,6 +16,7 @@ from edge_asd.inference import Embedder
 from edge_asd.scorers import Features, Scorer, ScorerSpec, features_of, uses_network
 from edge_asd.scorers.neighbours import SpreadKnn
 from edge_asd.spectra import SpectrumBank, window_spectra
+from edge_asd.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Comparison:
 
     distances: float32 [k, scorers], larger = further from normal; each scorer has its own unit.
     spectra_db: float32 [k, 2 n_mels], the windows' own spectra.
+    features: what the scorers compared, by `ScorerSpec.features`, [k, f] each.
     nearest: int [k], the enrolled window to explain a change against: that with the nearest embedding, where
         embeddings are compared. The one with the nearest spectrum would hide part of the change: it is the one that
         happens to share the most of it.
@@ -31,6 +33,7 @@ class Comparison:
 
     distances: np.ndarray
     spectra_db: np.ndarray
+    features: Features
     nearest: np.ndarray
 
 
@@ -74,14 +77,21 @@ class NormalSound:
         *,
         kept: np.ndarray | None = None,
         enrolled_s: float | np.ndarray = 0,
+        like: NormalSound | None = None,
     ) -> NormalSound:
         """From the features the specs name, and spectra [n, 2 n_mels], of the same windows.
 
         target: bool [n], windows of the target domain. rhythms: mean of their `loudness_spectra`. kept: int [m],
         windows to keep where single ones are kept (None: all). enrolled_s: when they were enrolled, seconds since
-        1970, 0 = unknown; one for all, or [n].
+        1970, 0 = unknown; one for all, or [n]. like: of the same specs, whose measures that learn nothing are taken as
+        they are.
         """
-        scorers = tuple(Scorer.fit(spec, features[spec.features], target, kept=kept) for spec in specs)
+        scorers = tuple(
+            like.scorers[i]
+            if like is not None and not spec.measure_of.LEARNS
+            else Scorer.fit(spec, features[spec.features], target, kept=kept)
+            for i, spec in enumerate(specs)
+        )
         domain = np.zeros(len(spectra_db)) if target is None else target
         tags = WindowTags.make(len(spectra_db), domain, enrolled_s)
         if kept is not None:
@@ -102,13 +112,13 @@ class NormalSound:
         """Whether comparing needs an embedder."""
         return uses_network(self.specs)
 
-    def compare(self, windows: np.ndarray, embedder: Embedder | None) -> Comparison:
-        """Hold log-mel windows [k, window_frames, n_mels] against normal sound.
+    def compare(self, windows: np.ndarray | Windows, embedder: Embedder | None) -> Comparison:
+        """Hold log-mel windows [k, window_frames, n_mels], or with their waveform, against normal sound.
 
         embedder: of the model the scorers were fitted with; None is enough where `uses_network` is false.
         """
         features = features_of(self.specs, windows, embedder)
-        spectra_db = features["spectrum"] if "spectrum" in features else window_spectra(windows)
+        spectra_db = features["spectrum"] if "spectrum" in features else window_spectra(Windows.of(windows).frames)
         distances = np.empty((len(windows), len(self.scorers)), np.float32)
         nearest: np.ndarray | None = None
         from_network = False
@@ -119,7 +129,7 @@ class NormalSound:
                 nearest, from_network = index, embedded
         if nearest is None:
             nearest = self._by_spectrum.nearest(spectra_db)[1]
-        return Comparison(distances, spectra_db, nearest)
+        return Comparison(distances, spectra_db, features, nearest)
 
     def distances(self, features: Features) -> np.ndarray:
         """As in `compare`, of windows whose features (by `ScorerSpec.features`, [k, f] each) are at hand."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_asd.contract import ModelContract
+from edge_asd.contract import LogMelSpec, ModelContract
 from edge_asd.errors import DataError
 
 
@@ -64,19 +64,23 @@ def window_starts(n_frames: int, contract: ModelContract) -> np.ndarray:
     return starts if starts[-1] + size == n_frames else np.append(starts, n_frames - size)
 
 
-def clip_samples(samples: np.ndarray, n_frames: int, contract: ModelContract) -> np.ndarray:
+def padded(samples: np.ndarray, spec: LogMelSpec) -> np.ndarray:
+    """A whole clip with the zeros that the centred front end (`edge_asd.frontend.log_mel`) puts at both ends."""
+    half = np.zeros(spec.n_fft // 2, np.float32)
+    return np.concatenate((half, np.asarray(samples, np.float32), half))
+
+
+def clip_samples(sound: np.ndarray, n_frames: int, contract: ModelContract) -> np.ndarray:
     """The waveform of all windows `clip_windows` makes of a clip, float32 [k, window_samples].
 
-    samples: float32 [n], the whole clip that gave `n_frames` centred frames (`edge_asd.frontend.log_mel`); half an FFT
-    of zeros joins it at both ends, as it does there. A clip shorter than a window is lengthened by the same rule.
+    sound: float32, what `n_frames` frames were computed from, the first from its first sample on (`padded`). A clip
+    shorter than a window is lengthened by the same rule.
     """
     spec, size = contract.features, contract.window_samples
-    half = np.zeros(spec.n_fft // 2, np.float32)
-    padded = np.concatenate((half, np.asarray(samples, np.float32), half))
     if n_frames < contract.window_frames:
-        return lengthened(padded, size, contract.short_clip)[None]
+        return lengthened(sound[: (n_frames - 1) * spec.hop_samples + spec.n_fft], size, contract.short_clip)[None]
     starts = window_starts(n_frames, contract) * spec.hop_samples
-    return np.lib.stride_tricks.sliding_window_view(padded, size)[starts]
+    return np.lib.stride_tricks.sliding_window_view(sound, size)[starts]
 
 
 def lengthened(rows: np.ndarray, n_rows: int, rule: str) -> np.ndarray:

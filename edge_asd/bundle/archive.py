@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import stat
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,8 +19,10 @@ from edge_asd.model_package import check_member, check_schema, describe_member
 FORMAT = "edge-asd bundle"
 BUNDLE_SCHEMA = 3
 """1 had one embedding bank and one spectrum bank in place of scorers; 2 had no tags, no runs, spectra in float16."""
-MAX_BUNDLE_BYTES = 256 * 2**20
-"""Larger is no bundle (a device node would otherwise fill the memory)."""
+MAX_BUNDLE_BYTES = 2 * 2**30
+"""Larger is no bundle. The largest published system has 180 million parameters in each of two networks."""
+MAX_STREAM_BYTES = 256 * 2**20
+"""The same of what is no file, such as a pipe."""
 _MANIFEST = "manifest.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 """Same content, same bytes: members carry no time of their own."""
@@ -52,7 +56,10 @@ def read_archive(path: Path, check: Callable[[bytes], None] | None = None) -> tu
     path = Path(path)
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BUNDLE_BYTES + 1)
+            status = os.fstat(file.fileno())
+            # Asked for a number of bytes, Python takes that much memory at once; a device node never ends.
+            whole = stat.S_ISREG(status.st_mode) and status.st_size <= MAX_BUNDLE_BYTES
+            data = file.read() if whole else file.read(MAX_STREAM_BYTES + 1)
     except FileNotFoundError as error:
         raise MissingInputError(f"{path}: no such bundle", remedy="make one with edge-asd enroll") from error
     except IsADirectoryError as error:

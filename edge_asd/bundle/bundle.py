@@ -22,7 +22,7 @@ from edge_asd.calibration.aggregation import Aggregation
 from edge_asd.calibration.budget import Budget
 from edge_asd.calibration.enrolment_scores import EnrolmentScores
 from edge_asd.calibration.thresholds import Calibration, recalibrated
-from edge_asd.clips import ClipScore, score_distances
+from edge_asd.clips import Clip, ClipScore, read_heard, score_distances
 from edge_asd.contract import ModelContract
 from edge_asd.detector import Detector, LiveScorer
 from edge_asd.enrolment.known_windows import KnownWindows
@@ -30,11 +30,11 @@ from edge_asd.errors import DataError, UsageError
 from edge_asd.explain.rhythm import loudness_shape
 from edge_asd.inference import AUTO, Embedder, load_embedder
 from edge_asd.inference.engine import Engine
-from edge_asd.model_package import Model
+from edge_asd.model_package import EMBEDDER, SCORER, Model, Network
 from edge_asd.normal import Comparison, NormalSound
-from edge_asd.scorers import Scorer, ScorerSpec, features_of, parse_scorer
+from edge_asd.scorers import Scorer, ScorerSpec, features_of, parse_scorer, uses_waveform
 from edge_asd.spectra import SpectrumBank
-from edge_asd.windows import clip_windows
+from edge_asd.windows import Windows
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,11 @@ class Bundle:
         return self.enrolment_scores.aggregation
 
     @property
+    def uses_waveform(self) -> bool:
+        """Whether scoring takes a window's samples, not its log-mel frames alone."""
+        return uses_waveform(self.normal.specs, self.contract)
+
+    @property
     def _network(self) -> Embedder | None:
         """The embedder where a scorer needs it: statistics alone start no runtime."""
         return self.embedder if self.normal.uses_network else None
@@ -111,18 +116,30 @@ class Bundle:
         )
         return Detector(self.contract, self.normal, calibrations, self.aggregation, self._network)
 
-    def score_clip(self, frames: np.ndarray) -> ClipScore:
-        """Score a clip's log-mel frames [n, n_mels]."""
-        return self.score_distances(self.clip_distances(frames), len(frames))
+    def read_clip(
+        self, path: Path, channel: int | None = None, *, on_note: Callable[[str], None] = lambda note: None
+    ) -> Clip:
+        """A recording with all that scoring it takes; arguments and errors as for `edge_asd.clips.read_heard`."""
+        return read_heard(path, self.contract.features, channel, waveform=self.uses_waveform, on_note=on_note)
 
-    def compare(self, windows: np.ndarray) -> Comparison:
-        """Hold log-mel windows [k, window_frames, n_mels] against normal sound."""
+    def score_clip(self, clip: Clip | np.ndarray) -> ClipScore:
+        """Score a clip, or its log-mel frames [n, n_mels] where the waveform is not needed."""
+        return self.score_distances(self.clip_distances(clip), len(clip))
+
+    def compare(self, windows: np.ndarray | Windows) -> Comparison:
+        """Hold log-mel windows [k, window_frames, n_mels], or with their waveform, against normal sound."""
         return self.normal.compare(windows, self._network)
 
-    def clip_distances(self, frames: np.ndarray) -> np.ndarray:
-        """Distances of the windows of a clip's log-mel frames [n, n_mels] from normal sound, float32 [k, scorers]."""
-        windows, _ = clip_windows(frames, self.contract)
-        return self.normal.distances(features_of(self.normal.specs, windows, self._network))
+    def windows(self, clip: Clip | np.ndarray) -> np.ndarray | Windows:
+        """All windows of a clip, as `compare` takes them. Raises DataError for frames where the waveform is needed."""
+        clip = Clip.of(clip)
+        if self.uses_waveform:
+            clip.require_sound(self.contract)
+        return clip.windows(self.contract)
+
+    def clip_distances(self, clip: Clip | np.ndarray) -> np.ndarray:
+        """Distances of the windows of a clip, or of its log-mel frames, from normal sound, float32 [k, scorers]."""
+        return self.normal.distances(features_of(self.normal.specs, self.windows(clip), self._network))
 
     def score_distances(self, distances: np.ndarray, n_frames: int) -> ClipScore:
         """Score a clip of `n_frames` frames whose windows' distances [k, scorers] are at hand."""
@@ -135,7 +152,8 @@ class Bundle:
 
 def save_bundle(bundle: Bundle, path: Path) -> None:
     """Write the bundle whole or not at all. Raises StorageError, MissingInputError."""
-    members = {_network_member(bundle.model.network_format): bundle.model.network}
+    graphs = bundle.model.graphs
+    members = {_network_member(graph, own.format): own.data for graph, own in graphs.items()}
     places = {
         part: {name: _place(members, f"{part}/{name}.npy", array) for name, array in arrays.items()}
         for part, arrays in _parts(bundle).items()
@@ -144,6 +162,7 @@ def save_bundle(bundle: Bundle, path: Path) -> None:
         "contract": bundle.contract.to_dict(),
         "precision": bundle.model.precision,
         "network_format": bundle.model.network_format,
+        **({SCORER: _described(graphs[SCORER])} if SCORER in graphs else {}),
         "fitted_by": bundle.fitted_by,
         "model_provenance": bundle.model.provenance,
         "scorers": [str(spec) for spec in bundle.normal.specs],
@@ -180,14 +199,7 @@ def load_bundle(path: Path, *, check: Callable[[bytes], None] | None = None) -> 
         specs = [_spec(text, path) for text in manifest["scorers"]]
         scorers = tuple(Scorer.from_arrays(spec, arrays[_scorer_part(i)]) for i, spec in enumerate(specs))
         aggregation = Aggregation(float(manifest["aggregation"]["top_share"]))
-        network_format = str(manifest.get("network_format", "onnx"))
-        model = Model(
-            ModelContract.from_dict(manifest["contract"]),
-            str(manifest["precision"]),
-            members[_network_member(network_format)],
-            manifest["model_provenance"],
-            network_format,
-        )
+        model = _model(manifest, members)
         bundle = Bundle(
             model=model,
             normal=NormalSound(
@@ -223,6 +235,21 @@ def load_bundle(path: Path, *, check: Callable[[bytes], None] | None = None) -> 
     return bundle
 
 
+def _model(manifest: dict[str, Any], members: dict[str, bytes]) -> Model:
+    contract = ModelContract.from_dict(manifest["contract"])
+    network_format = str(manifest.get("network_format", "onnx"))
+    data = members[_network_member(EMBEDDER, network_format)] if contract.has_embedder else b""
+    scorer = None
+    if contract.has_scorer:
+        described = {name: str(manifest[SCORER][name]) for name in ("format", "precision")}
+        scorer = Network(members[_network_member(SCORER, described["format"])], **described)
+    return Model(contract, str(manifest["precision"]), data, manifest["model_provenance"], network_format, scorer)
+
+
+def _described(network: Network) -> dict[str, str]:
+    return {"format": network.format, "precision": network.precision}
+
+
 def _spec(text: Any, path: Path) -> ScorerSpec:
     try:
         return parse_scorer(str(text))
@@ -247,8 +274,9 @@ def _parts(bundle: Bundle) -> dict[str, dict[str, np.ndarray]]:
     }
 
 
-def _network_member(network_format: str) -> str:
-    return f"model.{network_format}"
+def _network_member(graph: str, network_format: str) -> str:
+    """The name from when there was one graph, or the graph's own."""
+    return f"{'model' if graph == EMBEDDER else graph}.{network_format}"
 
 
 def _scorer_part(index: int) -> str:

@@ -33,20 +33,21 @@ def for_runtime(bundle: Bundle, runtime: str, package: Path, on_note: Callable[[
         runtime = _fitter(bundle) or AUTO
     bundle = dataclasses.replace(bundle, runtime=runtime)
     formats = runnable_formats(runtime)
-    if bundle.model.network_format in formats:
+    held = dict.fromkeys(network.format for network in bundle.model.graphs.values())
+    remedy = "enrol here" if bundle.uses_waveform else "enrol here; a bundle made with --keep-frames is fitted anew"
+    if set(held) <= set(formats):
         model, embedder = bundle.model, bundle.embedder
         if not bundle.fitted_by or _library(embedder.runtime) == _library(bundle.fitted_by):
             return bundle
         if bundle.frames is None:
             on_note(
-                f"warning: the thresholds were fitted by {bundle.fitted_by} and {embedder.runtime} scores; "
-                "enrol with the same runtime, or with --keep-frames"
+                f"warning: the thresholds were fitted by {bundle.fitted_by} and {embedder.runtime} scores; {remedy}"
             )
             return bundle
     elif bundle.frames is None:
         raise UnavailableError(
-            f"the bundle's network is {bundle.model.network_format}, here runs {' and '.join(formats)}",
-            remedy="enrol here; a bundle made with --keep-frames is fitted anew by itself",
+            f"the bundle's network is {' and '.join(held)}, here runs {' and '.join(formats)}",
+            remedy=remedy,
         )
     else:
         model = load_model(package, bundle.model.precision, formats)
@@ -59,18 +60,26 @@ def refitted(bundle: Bundle, model: Model, embedder: Embedder) -> Bundle:
     """`bundle` with bank and thresholds fitted on another network's embeddings.
 
     model: a network with the contract of the bundle's; the bundle's step is kept. embedder: `model`, started.
-    Raises DataError where the bundle kept no frames, or is of another model.
+    Raises DataError where the bundle kept no frames, hears the waveform, which frames do not hold, or is of another
+    model.
     """
+    if bundle.uses_waveform:
+        raise DataError(
+            f"{bundle.contract.name} hears the waveform, and a bundle keeps log-mel frames at most",
+            remedy="enrol again, from the recordings or the microphone",
+        )
     if bundle.frames is None:
         raise DataError(
             "the bundle kept no frames of its enrolment and cannot be fitted anew",
             remedy="enrol again, with --keep-frames",
         )
-    model = dataclasses.replace(
-        model, contract=dataclasses.replace(model.contract, step_frames=bundle.contract.step_frames)
-    )
-    if model.contract != bundle.contract:
-        names = (f"{c.name} {c.version}" for c in (bundle.contract, model.contract))
+    own = bundle.contract
+    contract = dataclasses.replace(model.contract, step_frames=own.step_frames)
+    if own.section:
+        contract = contract.for_section(own.section)
+    model = dataclasses.replace(model, contract=contract)
+    if contract != own:
+        names = (f"{c.name} {c.version}" for c in (own, contract))
         raise DataError("the bundle was made with {}, the network is {}".format(*names), remedy="enrol again")
     kept = bundle.enrolment.get("bank", {})
     enrolment = Enrolment(
@@ -85,6 +94,7 @@ def refitted(bundle: Bundle, model: Model, embedder: Embedder) -> Bundle:
         enrolled_s=float(bundle.normal.tags.enrolled_s.max()),
         strict=False,
         session_allowance=max(bundle.clip_calibration.allowance, default=1.0),
+        aggregation=bundle.aggregation,
     )
     for i, piece in enumerate(bundle.frames.pieces()):
         heard = hear_frames(piece.frames, model.contract, enrolment.scorers, embedder, whole=True)
@@ -96,8 +106,8 @@ def refitted(bundle: Bundle, model: Model, embedder: Embedder) -> Bundle:
 
 def _fitter(bundle: Bundle) -> str | None:
     """The runtime that fitted the bundle, if it is installed and runs the bundle's network."""
-    name, network_format = _library(bundle.fitted_by), bundle.model.network_format
-    able = (known for known in RUNTIMES if known.name == name and network_format in known.formats)
+    name, formats = _library(bundle.fitted_by), {network.format for network in bundle.model.graphs.values()}
+    able = (known for known in RUNTIMES if known.name == name and formats <= set(known.formats))
     return next((known.name for known in able if is_installed(known)), None)
 
 

@@ -23,6 +23,7 @@ FIXED = {
     "scorer": "--scorer",
     "percentile": "--percentile",
     "keep_frames": "--keep-frames",
+    "section": "--section",
     "force": "--force",
     "detector.step_s": "--step",
     "detector.smoothing_s": "--smoothing",

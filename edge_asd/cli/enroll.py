@@ -83,11 +83,15 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_settings(parser, "model.bank_budget", "model.bank_method")
     parser.add_argument(
+        "--section", metavar="NAME", help="the machine, of those a model was trained on that scores by section (fan/00)"
+    )
+    parser.add_argument(
         "--scorer",
         metavar="SPECS",
-        help="what the score is made of, VIEW:MEASURE joined by +. Views: embedding (the network), spectrum, ranked; "
-        "measures: knn, ldn, white, centres, smote, lof, gmm, maha; settings behind commas (ranked:gmm,r=0.95,k=2). "
-        "Without embedding no network runs (default embedding:knn+ranked:knn,r=1.05)",
+        help="what the score is made of, VIEW:MEASURE joined by +. Views: embedding (the network), spectrum, ranked, "
+        "scores (the model's own scorer, column i of it); measures: knn, ldn, white, centres, smote, lof, gmm, maha, "
+        "column; settings behind commas (ranked:gmm,r=0.95,k=2). Without embedding and scores no network runs "
+        "(default embedding:knn+ranked:knn,r=1.05; scores:column for a model without embeddings)",
     )
     parser.add_argument(
         "--keep-frames",
@@ -120,12 +124,14 @@ def run(args: argparse.Namespace) -> int:
     from edge_asd.enrolment.enrol import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
     from edge_asd.inference import load_embedder, runnable_formats
     from edge_asd.model_package import DEFAULT_PACKAGE, load_model
-    from edge_asd.scorers import DEFAULT_SCORERS, parse_scorers, uses_network
+    from edge_asd.scorers import default_scorers, parse_scorers, uses_network
 
     config = loaded.config
-    scorers = parse_scorers(args.scorer or DEFAULT_SCORERS)
     package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
     model = load_model(package, config.model.precision, runnable_formats(config.model.runtime))
+    scorers = parse_scorers(args.scorer or default_scorers(model.contract))
+    if args.section is not None:
+        model = model.for_section(args.section)
     if config.detector.step_s is not None:
         model = model.with_step(config.detector.step_s)
     smoothing_s = config.detector.smoothing_s

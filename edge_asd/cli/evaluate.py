@@ -221,11 +221,11 @@ def _listener(scorer: str | None, config: Config) -> Any:
     from edge_asd.evaluation.reader import Listener
     from edge_asd.inference import runnable_formats
     from edge_asd.model_package import DEFAULT_PACKAGE, load_model
-    from edge_asd.scorers import DEFAULT_SCORERS, parse_scorers
+    from edge_asd.scorers import default_scorers, parse_scorers
 
     package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
-    specs = parse_scorers(scorer or DEFAULT_SCORERS)
     model = load_model(package, config.model.precision, runnable_formats(config.model.runtime))
+    specs = parse_scorers(scorer or default_scorers(model.contract))
     if config.detector.step_s is not None:
         model = model.with_step(config.detector.step_s)
     return Listener(model, specs, config.model.runtime)

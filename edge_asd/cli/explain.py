@@ -46,7 +46,6 @@ def run(args: argparse.Namespace) -> int:
 
     from edge_asd.atomic import write_atomically
     from edge_asd.cli.bundles import opened_bundle
-    from edge_asd.clips import read_frames
     from edge_asd.explain.clip import explain_clip
 
     config = loaded_config(args).config
@@ -54,8 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if out is not None:
         _check_out(out, args.force)
     bundle = opened_bundle(config)
-    frames = read_frames(clip, bundle.contract.features, config.audio.channel, on_note=note)
-    explained = explain_clip(frames, bundle)
+    explained = explain_clip(bundle.read_clip(clip, config.audio.channel, on_note=note), bundle)
     result = as_dict(clip, explained, out)
     if out is not None:
         write_atomically(out, explained.picture(headline({**result, "path": clip.name})))

@@ -65,10 +65,9 @@ def run(args: argparse.Namespace) -> int:
 def scored(clip: Path, bundle: Bundle, channel: int | None, on_note: Callable[[str], None]) -> dict[str, Any]:
     """One clip's result as plain JSON types."""
     from edge_asd.calibration.scale import SHOWN_THRESHOLD
-    from edge_asd.clips import read_frames
     from edge_asd.formats import digits
 
-    score = bundle.score_clip(read_frames(clip, bundle.contract.features, channel, on_note=on_note))
+    score = bundle.score_clip(bundle.read_clip(clip, channel, on_note=on_note))
     return {
         "path": str(clip),
         "score": digits(score.score),

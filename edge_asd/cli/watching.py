@@ -161,8 +161,7 @@ def _adapter(machine: Watched, bundle: Bundle, detector: Detector, shift: ShiftW
         shift.compare_with(normal.spectra.mean_db)
 
     path = state_paths(machine.bundle, os.environ)[0]
-    embedder = bundle.embedder if bundle.normal.uses_network else None
-    adapter = Adapter(bundle, embedder, path, on_normal=on_normal, warn=note)
+    adapter = Adapter(bundle, path, on_normal=on_normal, warn=note)
     note(f"{machine.name}: adapts slowly; {len(adapter.admitted)} windows of its running sound have joined the bank")
     return adapter
 

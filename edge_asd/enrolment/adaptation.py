@@ -31,9 +31,8 @@ import numpy as np
 from edge_asd.atomic import write_atomically
 from edge_asd.enrolment.known_windows import packed, unpacked
 from edge_asd.errors import DataError, StorageError
-from edge_asd.inference import Embedder
 from edge_asd.normal import NormalSound
-from edge_asd.scorers import features_of
+from edge_asd.scorers import Features
 from edge_asd.spectra import window_spectra
 from edge_asd.state import STATE_VARIABLE, state_directory
 
@@ -126,9 +125,8 @@ class Admitted:
 class Adapter:
     """Follows one stream; says when the bank has changed.
 
-    bundle: as enrolled. embedder: of its model; None is enough where no scorer uses it. path: where what was admitted
-    is kept. on_normal: given the normal sound to compare with from now on. warn: told once when the file cannot be
-    written; adaptation then lasts as long as the run.
+    bundle: as enrolled. path: where what was admitted is kept. on_normal: given the normal sound to compare with from
+    now on. warn: told once when the file cannot be written; adaptation then lasts as long as the run.
 
     What was admitted to another bundle is not taken (`warn` is told). Raises StorageError, and DataError for a bundle
     that does not know its windows.
@@ -137,7 +135,6 @@ class Adapter:
     def __init__(
         self,
         bundle: Bundle,
-        embedder: Embedder | None,
         path: Path,
         *,
         on_normal: Callable[[NormalSound], None],
@@ -147,10 +144,10 @@ class Adapter:
         if bundle.known is None:
             raise DataError("this bundle was made by an older edge-asd and cannot adapt", remedy="enrol once more")
         self.rules = rules or AdaptationRules()
-        self._bundle, self._embedder, self._path = bundle, embedder, path
+        self._bundle, self._path = bundle, path
         self._on_normal, self._warn = on_normal, warn
         self._rate_hz = bundle.contract.features.rate_hz
-        self._waiting: deque[tuple[float, float, np.ndarray]] = deque()
+        self._waiting: deque[tuple[float, float, Features]] = deque()
         self._disturbed_s: float | None = None
         self._slot: int | None = None
         self._last_s = 0.0
@@ -183,21 +180,20 @@ class Adapter:
         ordinary = score.score < live[-1].within(rules.margin) and score.window_score < live[0].within(rules.margin)
         if calm and ordinary and slot != self._slot:
             self._slot = slot
-            self._waiting.append((now_s, score.time, score.frames_db))
+            spectra_db = window_spectra(score.frames_db[None])
+            self._waiting.append((now_s, score.time, {**score.features, SPECTRA: spectra_db}))
         n_admitted = 0
         while self._waiting and now_s - self._waiting[0][0] >= rules.quarantine_s:
-            _, time, frames_db = self._waiting.popleft()
-            n_admitted += self._admit(frames_db, time)
+            _, time, features = self._waiting.popleft()
+            n_admitted += self._admit(features, time)
         return n_admitted
 
-    def _admit(self, frames_db: np.ndarray, time: float) -> bool:
+    def _admit(self, features: Features, time: float) -> bool:
         bundle = self._bundle
-        features = features_of(bundle.normal.specs, frames_db[None], self._embedder)
         alone = bundle.live_calibrations[0]
         if float(alone.score(bundle.normal.distances(features))[0]) > alone.within(self.rules.furthest):
             return False
         most = max(1, int(self.rules.most_share * len(bundle.normal)))
-        features[SPECTRA] = window_spectra(frames_db[None])
         self.admitted = self.admitted.with_window(features, time, most)
         self._on_normal(adapted_normal(bundle, self.admitted))
         try:
@@ -222,6 +218,7 @@ def adapted_normal(bundle: Bundle, admitted: Admitted) -> NormalSound:
         np.concatenate((known.target[known.kept], np.ones(n, bool))),
         bundle.normal.rhythms,
         enrolled_s=np.concatenate((bundle.normal.tags.enrolled_s, np.maximum(admitted.times, 0.0))),
+        like=bundle.normal,
     )
 
 

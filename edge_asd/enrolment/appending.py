@@ -91,9 +91,11 @@ def appended(bundle: Bundle, new: Enrolment, source: str = "") -> Bundle:
         _mean_rhythms(bundle, new, n_old, n_new),
         kept=kept,
         enrolled_s=np.concatenate((bundle.normal.tags.enrolled_s, np.full(n_new, new.enrolled_s))),
+        like=bundle.normal,
     )
     distances = np.concatenate((scores.distances, np.zeros((n_new, scores.distances.shape[1]), np.float32)))
-    distances[rows] = joined.cross_fitted(bundle.normal.specs, keep=None if retention is None else retention.kept)
+    keep = None if retention is None else retention.kept
+    distances[rows] = joined.cross_fitted(bundle.normal.specs, keep, bundle.normal.scorers)
     all_scores = EnrolmentScores(
         distances,
         np.concatenate((scores.pieces, scores.pieces.max() + 1 + windows.pieces)).astype(np.int32),

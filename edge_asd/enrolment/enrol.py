@@ -34,7 +34,7 @@ from edge_asd.inference import Embedder
 from edge_asd.model_package import Model
 from edge_asd.monitor.alarm import AlarmSettings
 from edge_asd.normal import NormalSound
-from edge_asd.scorers import DEFAULT_SCORERS, ScorerSpec, parse_scorers
+from edge_asd.scorers import ScorerSpec, check_specs, default_scorers, parse_scorers, uses_waveform
 
 MIN_ENROLMENT_S = 10.0
 ADVISED_ENROLMENT_S = 60.0
@@ -51,9 +51,9 @@ TARGET_DOMAIN = "target"
 class Enrolment:
     """Takes normal clips one by one and makes a bundle of them; keeps features, not sound.
 
-    model, embedder: the network, and the runtime that will also score; an embedder is not needed (None) where no
-        scorer uses the network.
-    scorers: what the bundle's score is made of.
+    model, embedder: the model, and the runtime that will also score; an embedder is not needed (None) where no
+        scorer uses the model.
+    scorers: what the bundle's score is made of; empty: the default for this model.
     clip_percentile: share of normal clips, in percent, meant to stay below the clip threshold.
     live: what the live thresholds are set for.
     smoothing_s: seconds of sound a stream's score averages.
@@ -64,11 +64,15 @@ class Enrolment:
     keep_frames: the bundle keeps the log-mel frames, for `edge_asd.bundle.refit`: 0.24 MB a minute of sound.
     session_allowance: times further than the enrolled sound other days are taken to lie, 1 = not at all; None: as
         `edge_asd.calibration.sessions` judges the enrolment.
+    aggregation: how windows become one score; None: chosen by the sound.
+
+    Raises DataError for scorers that the model gives nothing for, and for frames to keep of a model that hears the
+    waveform: it could not be fitted to them.
     """
 
     model: Model
     embedder: Embedder | None
-    scorers: Sequence[ScorerSpec] = field(default_factory=lambda: parse_scorers(DEFAULT_SCORERS))
+    scorers: Sequence[ScorerSpec] = ()
     clip_percentile: float = DEFAULT_CLIP_PERCENTILE
     live: LiveTarget = DEFAULT_LIVE
     smoothing_s: float = DEFAULT_SMOOTHING_S
@@ -78,12 +82,23 @@ class Enrolment:
     strict: bool = True
     keep_frames: bool = False
     session_allowance: float | None = None
+    aggregation: Aggregation | None = None
     warnings: list[str] = field(default_factory=list)
     _taken: TakenPieces = field(default_factory=TakenPieces)
     _seconds: float = 0.0
     _levels_dbfs: list[float] = field(default_factory=list)
     _levels: list[np.ndarray] = field(default_factory=list)
     _dropped: list[Outlier] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        contract = self.model.contract
+        self.scorers = self.scorers or parse_scorers(default_scorers(contract))
+        check_specs(self.scorers, contract)
+        if self.keep_frames and uses_waveform(self.scorers, contract):
+            raise DataError(
+                f"{contract.name} hears the waveform: it cannot be fitted anew to log-mel frames",
+                remedy="leave --keep-frames out, and keep the recordings",
+            )
 
     @property
     def seconds(self) -> float:
@@ -228,7 +243,7 @@ class Enrolment:
         )
         distances = windows.cross_fitted(self.scorers, keep=keep)
         curve = self.saturation() if self.strict else None
-        aggregation = Aggregation.choose(self._taken.impulsiveness_db())
+        aggregation = self.aggregation or Aggregation.choose(self._taken.impulsiveness_db())
         scores = EnrolmentScores(distances, windows.pieces, windows.runs, aggregation)
         evidence = SessionEvidence.measured(
             self._taken.sessions, *windows.from_session_to_session(self.scorers, None if keep else distances)

@@ -64,18 +64,21 @@ class EnrolledWindows:
             target=of_piece[pieces],
         )
 
-    def cross_fitted(self, specs: Sequence[ScorerSpec], keep: Keep | None = None) -> np.ndarray:
+    def cross_fitted(
+        self, specs: Sequence[ScorerSpec], keep: Keep | None = None, like: Sequence[Scorer] | None = None
+    ) -> np.ndarray:
         """Distances of each window as of one never heard, float32 [n, scorers]: by scorers fitted without its fold.
 
         Where all is one fold, either half of the windows is compared with the other. A single window can be compared
-        with none: `ASSUMED_WAY` is taken. keep: see `cross_fitted`.
+        with none: `ASSUMED_WAY` is taken. keep, like: see `cross_fitted`.
         """
         folds = self.folds
         if len(folds) == 1:
-            return ASSUMED_WAY * self.distances_to_nothing(specs)
+            own = cross_fitted(specs, self.features, folds, self.target, like=like)  # of measures that learn nothing
+            return np.where(np.isnan(own), np.float32(ASSUMED_WAY) * self.distances_to_nothing(specs), own)
         if len(set(folds.tolist())) == 1:
             folds = np.arange(len(folds)) * 2 // len(folds)
-        return cross_fitted(specs, self.features, folds, self.target, keep=keep)
+        return cross_fitted(specs, self.features, folds, self.target, keep=keep, like=like)
 
     def from_session_to_session(
         self, specs: Sequence[ScorerSpec], distances: np.ndarray | None = None
@@ -121,7 +124,8 @@ class EnrolledWindows:
         found = []
         for spec in specs:
             rows = self.features[spec.features]
-            found.append(Scorer.fit(spec, rows[part], self.target[part]).measure.distance(rows[held]))
+            known = part if spec.measure_of.LEARNS else slice(None)
+            found.append(Scorer.fit(spec, rows[known], self.target[known]).measure.distance(rows[held]))
         return np.stack(found, axis=1)
 
 

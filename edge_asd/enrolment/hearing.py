@@ -16,16 +16,15 @@ import numpy as np
 from edge_asd.audio.block import level_dbfs
 from edge_asd.audio.files import read_clip
 from edge_asd.calibration.aggregation import impulsiveness_db
-from edge_asd.clips import LOG_MEL_SUFFIX, read_frames
+from edge_asd.clips import LOG_MEL_SUFFIX, Clip, read_frames
 from edge_asd.contract import ModelContract
 from edge_asd.enrolment.sound_levels import levels_of
 from edge_asd.errors import DataError
 from edge_asd.explain import loudness_spectra
-from edge_asd.frontend import log_mel
 from edge_asd.inference import Embedder
-from edge_asd.scorers import ScorerSpec, features_of
+from edge_asd.scorers import ScorerSpec, features_of, uses_waveform
 from edge_asd.spectra import window_spectra
-from edge_asd.windows import clip_windows, window_starts
+from edge_asd.windows import Windows, window_starts
 
 PIECE_S = 10.0
 SILENCE_LIMIT_DBFS = -100.0
@@ -116,8 +115,8 @@ def hear_samples(
     """Hear float32 mono [n] at the model's rate. name: for messages. Raises DataError at a sample that is no number."""
     features = contract.features
     problems = sound_problems(samples, features.rate_hz, name)
-    frames = log_mel(samples, features)
-    heard = hear_frames(frames, contract, specs, embedder, whole=whole, keep_frames=keep_frames)
+    clip = Clip.heard(samples, features, waveform=uses_waveform(specs, contract))
+    heard = _hear(clip, contract, specs, embedder, whole=whole, keep_frames=keep_frames)
     return HeardClip(
         samples.size / features.rate_hz,
         level_dbfs(samples),
@@ -136,30 +135,54 @@ def hear_frames(
     whole: bool = False,
     keep_frames: bool = False,
 ) -> HeardClip:
-    """Hear log-mel frames [n, n_mels] in dB (as `edge_asd.clips.read_frames` gives them)."""
-    features = contract.features
+    """Hear log-mel frames [n, n_mels] in dB (as `edge_asd.clips.read_frames` gives them). Raises DataError where a
+    scorer needs the waveform."""
+    clip = Clip(frames)
+    if uses_waveform(specs, contract):
+        clip.require_sound(contract)
+    return _hear(clip, contract, specs, embedder, whole=whole, keep_frames=keep_frames)
+
+
+def _hear(
+    clip: Clip,
+    contract: ModelContract,
+    specs: Sequence[ScorerSpec],
+    embedder: Embedder | None,
+    *,
+    whole: bool,
+    keep_frames: bool,
+) -> HeardClip:
+    features, frames = contract.features, clip.frames
     # A centred front end gives one frame more than the whole hops in the sound, so half a hop is the mean rest.
     seconds = (len(frames) - 0.5) * features.hop_samples / features.rate_hz
-    frames_per_s = features.rate_hz / features.hop_samples
-    n_pieces = 1 if whole else max(1, round(len(frames) / frames_per_s / PIECE_S))
     problems = ("silent in every band",) if (frames <= features.floor_db).all() else ()
-    pieces = tuple(_piece(part, contract, specs, embedder, keep_frames) for part in np.array_split(frames, n_pieces))
+    pieces = tuple(
+        _piece(part, contract, specs, embedder, keep_frames)
+        for part in clip.cut(1 if whole else pieces_of(len(frames), contract), features)
+    )
     return HeardClip(seconds, None, problems, pieces)
 
 
+def pieces_of(n_frames: int, contract: ModelContract) -> int:
+    """Into how many pieces enrolment cuts so many frames: of about PIECE_S, but never shorter than a window."""
+    frames_per_s = contract.features.rate_hz / contract.features.hop_samples
+    return max(1, min(round(n_frames / frames_per_s / PIECE_S), n_frames // contract.window_frames))
+
+
 def _piece(
-    frames: np.ndarray, contract: ModelContract, specs: Sequence[ScorerSpec], embedder: Embedder | None, keep: bool
+    clip: Clip, contract: ModelContract, specs: Sequence[ScorerSpec], embedder: Embedder | None, keep: bool
 ) -> HeardPiece:
-    windows, _ = clip_windows(frames, contract)
+    windows = clip.windows(contract)
+    frames = Windows.of(windows).frames
     features = features_of(specs, windows, embedder)
-    spectra_db = features["spectrum"] if "spectrum" in features else window_spectra(windows)
+    spectra_db = features["spectrum"] if "spectrum" in features else window_spectra(frames)
     return HeardPiece(
         features=features,
         spectra_db=spectra_db,
-        impulsiveness_db=impulsiveness_db(frames),
-        n_frames=len(frames),
-        frames=frames if keep else None,
-        rhythms=loudness_spectra(windows),
+        impulsiveness_db=impulsiveness_db(clip.frames),
+        n_frames=len(clip),
+        frames=clip.frames if keep else None,
+        rhythms=loudness_spectra(frames),
     )
 
 

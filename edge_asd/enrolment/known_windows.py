@@ -18,6 +18,7 @@ from edge_asd.levels import Levels
 from edge_asd.scorers import Features, ScorerSpec
 
 VECTORS, SCALES = "vectors", "scales"
+VALUES = "values"
 CODES, LOWEST, STEP = "codes", "lowest", "step"
 
 
@@ -26,7 +27,8 @@ class KnownWindows:
     """Features of the m windows a bundle keeps, and the fold of every one of the n that its enrolment scored.
 
     stored: the arrays of each kind of features, by `ScorerSpec.features`: int8 unit vectors with their scales where
-        the angle counts, levels in a byte each (`edge_asd.levels`) elsewhere.
+        the angle counts, the numbers themselves where they are distances already, levels in a byte each
+        (`edge_asd.levels`) elsewhere.
     kept: int32 [m], ascending: which of the n windows these are.
     folds: int32 [n], the part of the enrolment each window was left out with when it was scored.
     target: bool [n], windows of the target domain.
@@ -87,6 +89,8 @@ def packed(rows: np.ndarray, metric: str) -> dict[str, np.ndarray]:
     if metric == "cosine":
         vectors, scales = quantised(unit_vectors(checked(rows)))
         return {VECTORS: vectors, SCALES: scales}
+    if metric == "given":
+        return {VALUES: np.asarray(rows, np.float32)}
     levels = Levels.of(rows)
     return {CODES: levels.codes, LOWEST: levels.lowest, STEP: levels.step}
 
@@ -100,4 +104,6 @@ def unpacked(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """The inverse of `packed`, float32 [m, f]."""
     if VECTORS in arrays:
         return unit_vectors(arrays[VECTORS] * arrays[SCALES][:, None])
+    if VALUES in arrays:
+        return arrays[VALUES]
     return Levels(arrays[CODES], arrays[LOWEST], arrays[STEP]).rows()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge_asd.bundle.bundle import load_bundle
+from edge_asd.contract import SECTION
 from edge_asd.errors import MissingInputError, UsageError
 from edge_asd.evaluation.cases import Case, read_cases
 from edge_asd.evaluation.dataset import read_dataset
 from edge_asd.evaluation.document import DatasetRun
 from edge_asd.evaluation.evaluate import PlannedCase, unique_names
 from edge_asd.evaluation.reader import Listener
+from edge_asd.scorers.views import SCORES
 
 BUNDLE_SUFFIX = ".asd"
 
@@ -63,8 +65,9 @@ def make_plan(
         raise UsageError("--year is for datasets, and no directory was given", remedy="leave it out")
     unique_names(cases)
     if bundle is None:
-        planned = [PlannedCase(case, year=years.get(case.name)) for case in cases]
-        return Plan(tuple(planned), (default_listener(),), tuple(datasets), tuple(notes))
+        listener_of, own = _sections(cases, default_listener())
+        planned = [PlannedCase(case, listener_of[case.name], year=years.get(case.name)) for case in cases]
+        return Plan(tuple(planned), tuple(own), tuple(datasets), tuple(notes))
     files = [bundle_of(case, bundle) for case in cases]
     indices, listeners = _listeners(files)
     planned = [
@@ -84,6 +87,18 @@ def bundle_of(case: Case, bundle: Path) -> Path:
     if found is None:
         raise MissingInputError(f"{bundle}: no bundle for {case.name}", remedy=f"it is looked for as {names[0]}")
     return found
+
+
+def _sections(cases: Sequence[Case], listener: Listener) -> tuple[dict[str, int], list[Listener]]:
+    """Index of each case's listener: one for all, or where a model scores by section one a section, named as
+    "fan/00". Raises DataError for a case of a section that the model was not trained on."""
+    contract = listener.model.contract
+    if SECTION not in contract.scorer_inputs or not any(spec.view == SCORES for spec in listener.specs):
+        return dict.fromkeys((case.name for case in cases), 0), [listener]
+    of_case = {case.name: f"{case.machine}/{case.section}" if case.machine else case.name for case in cases}
+    sections = list(dict.fromkeys(of_case.values()))
+    own = [replace(listener, model=listener.model.for_section(section)) for section in sections]
+    return {name: sections.index(section) for name, section in of_case.items()}, own
 
 
 def _listeners(files: Sequence[Path]) -> tuple[dict[Path, int], list[Listener]]:

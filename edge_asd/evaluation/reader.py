@@ -29,11 +29,11 @@ CODE = (
     "inference",
     "native",
     "scorers",
-    "aggregation.py",
+    "calibration/aggregation.py",
     "clips.py",
     "contract.py",
+    "enrolment/hearing.py",
     "frontend.py",
-    "hearing.py",
     "spectra.py",
     "windows.py",
 )
@@ -135,7 +135,7 @@ class _KeyMaker:
         described: dict[str, Any] = {
             "contract": listener.model.contract.to_dict(),
             "features": sorted({spec.features for spec in listener.specs}),
-            "network": (hashlib.sha256(listener.model.network).hexdigest() if uses_network(listener.specs) else "none"),
+            "networks": _hashes(listener.model) if uses_network(listener.specs) else {},
             "runtime": listener.runtime,
             "kernel": LogMel(listener.model.contract.features, padded=True).kernel,
             "code": code_version(),
@@ -156,6 +156,10 @@ class _KeyMaker:
         except FileNotFoundError as error:
             raise MissingInputError(f"{path}: no such file") from error
         return digest.hexdigest()
+
+
+def _hashes(model: Model) -> dict[str, str]:
+    return {graph: hashlib.sha256(network.data).hexdigest() for graph, network in model.graphs.items()}
 
 
 def code_version() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from edge_asd.bundle.bundle import Bundle
-from edge_asd.clips import read_frames
 from edge_asd.errors import DataError
 from edge_asd.evaluation.cases import CaseClip
 from edge_asd.evaluation.report import Heard
@@ -19,11 +18,11 @@ def rehearer(bundle: Bundle, channel: int | None) -> Callable[[CaseClip, str], H
 
     def hear(clip: CaseClip, title: str) -> Heard | None:
         try:
-            frames = read_frames(clip.path, bundle.contract.features, channel)
+            heard = bundle.read_clip(clip.path, channel)
         except DataError:
             return None
-        distances = bundle.clip_distances(frames)
-        picture = spectrogram_png(frames, bundle.contract.features, title=title)
-        return Heard(live_trace(distances, len(frames), bundle), picture)
+        distances = bundle.clip_distances(heard)
+        picture = spectrogram_png(heard.frames, bundle.contract.features, title=title)
+        return Heard(live_trace(distances, len(heard), bundle), picture)
 
     return hear

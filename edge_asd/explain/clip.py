@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge_asd.clips import ClipScore
+from edge_asd.clips import Clip, ClipScore
 from edge_asd.contract import LogMelSpec
 from edge_asd.explain.findings import Explanation
 from edge_asd.pictures import Mark, Spectra, comparison_png
-from edge_asd.windows import clip_windows
+from edge_asd.windows import Windows, window_starts
 
 if TYPE_CHECKING:
     from edge_asd.bundle.bundle import Bundle
@@ -62,12 +62,13 @@ class ClipExplanation:
         )
 
 
-def explain_clip(frames: np.ndarray, bundle: Bundle) -> ClipExplanation:
-    """Explain a recording's log-mel frames [n, n_mels], n >= 1, by its most anomalous windows."""
+def explain_clip(clip: Clip | np.ndarray, bundle: Bundle) -> ClipExplanation:
+    """Explain a recording, or its log-mel frames [n, n_mels], n >= 1, by its most anomalous windows."""
     contract, normal = bundle.contract, bundle.normal
     spec = contract.features
-    windows, starts = clip_windows(frames, contract)
-    comparison = bundle.compare(windows)
+    frames, heard = Clip.of(clip).frames, bundle.windows(clip)
+    windows, starts = Windows.of(heard).frames, window_starts(len(frames), contract)
+    comparison = bundle.compare(heard)
     window_scores = bundle.clip_calibration.fusion.score(comparison.distances)
     worst = np.argsort(-window_scores, kind="stable")[:WINDOWS_AT_MOST]
     worst = np.sort(worst[window_scores[worst] >= WORST_SHARE * window_scores[worst[0]]])

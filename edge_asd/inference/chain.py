@@ -85,6 +85,6 @@ class Chain:
         if not self.contract.section:
             raise DataError(
                 f"{self.contract.name} scores by section, and none was chosen",
-                remedy=f"enrol with --section, one of {', '.join(sections)}",
+                remedy=f"give --section, one of {', '.join(sections)}",
             )
         return np.eye(len(sections), dtype=np.float32)[[sections.index(self.contract.section)]]

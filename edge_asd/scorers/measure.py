@@ -26,12 +26,15 @@ class Measure(ABC):
     PARAMETERS: what may be set in a scorer's specification: name -> (default, lowest, highest). A whole-number
         default takes whole numbers only. Fields of the same names are filled from it.
     PROPORTIONAL: whether sound that has moved twice as far is twice as distant; false for ratios and logarithms.
+    LEARNS: whether it knows the rows it was fitted on. One that does not is never fitted anew: it gives every row the
+        same distance whichever others there are.
     """
 
     ARRAYS: ClassVar[Mapping[str, tuple[str, str]]] = {}
     GROWS: ClassVar[str] = "n"
     PARAMETERS: ClassVar[Mapping[str, tuple[float, float, float]]] = {}
     PROPORTIONAL: ClassVar[bool] = True
+    LEARNS: ClassVar[bool] = True
 
     @classmethod
     @abstractmethod

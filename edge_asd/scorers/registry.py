@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from edge_asd.scorers.clusters import Centres, SmoteKnn
+from edge_asd.scorers.column import Column
 from edge_asd.scorers.density import LocalDensity, LocalOutlierFactor
 from edge_asd.scorers.measure import Measure
 from edge_asd.scorers.mixture import GaussianMixture
@@ -22,12 +23,18 @@ MEASURES: Mapping[str, Mapping[str, type[Measure]]] = {
     "lof": dict.fromkeys(METRICS, LocalOutlierFactor),
     "gmm": dict.fromkeys(METRICS, GaussianMixture),
     "maha": dict.fromkeys(METRICS, Mahalanobis),
+    "column": {"given": Column},
 }
 """Name -> metric -> class.
 
 knn: nearest neighbours. ldn: the same by local density. white: after whitening. centres: K-means of the source domain
 and all of the target domain. smote: after multiplying the target domain. lof: local outlier factor. gmm: Gaussian
-mixture. maha: Mahalanobis distance."""
+mixture. maha: Mahalanobis distance. column: one of the numbers as it is."""
+
+
+def fitting_measures(view: str) -> list[str]:
+    """Names of the measures for a view's metric."""
+    return [name for name, by_metric in MEASURES.items() if VIEWS[view].metric in by_metric]
 
 
 def measure_class(view: str, measure: str) -> type[Measure]:

@@ -7,9 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_asd.contract import SECTION, ModelContract
+from edge_asd.errors import DataError
 from edge_asd.inference import Embedder
 from edge_asd.scorers.measure import Measure
 from edge_asd.scorers.spec import ScorerSpec
+from edge_asd.scorers.views import EMBEDDING, SCORES
+from edge_asd.windows import Windows
 
 SEED = 20_260_101
 """Of whatever a measure draws; the same enrolment gives the same bundle."""
@@ -52,19 +56,41 @@ class Scorer:
 
 
 def uses_network(specs: Iterable[ScorerSpec]) -> bool:
-    """Whether any of these scorers needs embeddings."""
+    """Whether any of these scorers needs the model."""
     return any(spec.view_of.uses_network for spec in specs)
 
 
-def features_of(specs: Iterable[ScorerSpec], windows: np.ndarray, embedder: Embedder | None) -> dict[str, np.ndarray]:
+def uses_waveform(specs: Iterable[ScorerSpec], contract: ModelContract) -> bool:
+    """Whether the model is needed and hears the waveform."""
+    return contract.takes_waveform and uses_network(specs)
+
+
+def check_specs(specs: Iterable[ScorerSpec], contract: ModelContract) -> None:
+    """Raise DataError for a scorer that compares what this model does not give, or not before a section is chosen."""
+    for spec in specs:
+        if spec.view == SCORES and SECTION in contract.scorer_inputs and not contract.section:
+            raise DataError(
+                f"scorer {spec}: {contract.name} scores by section, and none was chosen",
+                remedy=f"give --section, one of {', '.join(contract.sections)}",
+            )
+        if spec.width(contract) == 0:
+            able = "embedding:knn" if contract.has_embedder else "scores:column"
+            raise DataError(f"scorer {spec}: {contract.name} gives no {spec.view}", remedy=f"choose {able}, say")
+
+
+def features_of(
+    specs: Iterable[ScorerSpec], windows: np.ndarray | Windows, embedder: Embedder | None
+) -> dict[str, np.ndarray]:
     """The features these scorers compare, each computed once.
 
-    windows: log-mel [k, window_frames, n_mels]. embedder: may be None where no scorer uses the network.
+    windows: log-mel [k, window_frames, n_mels], or with the waveform. embedder: may be None where no scorer uses the
+    model.
     """
     found: dict[str, np.ndarray] = {}
-    for spec in specs:
+    for spec in sorted(specs, key=lambda spec: spec.view == SCORES):  # a model's scorer goes on from its embeddings
         if spec.features not in found:
-            found[spec.features] = spec.view_of.features(windows, embedder, **spec.view_parameters)
+            embeddings = found.get(EMBEDDING) if spec.view == SCORES else None
+            found[spec.features] = spec.view_of.features(windows, embedder, embeddings, **spec.view_parameters)
     return found
 
 
@@ -75,27 +101,36 @@ def cross_fitted(
     target: np.ndarray | None = None,
     *,
     keep: Callable[[np.ndarray], np.ndarray] | None = None,
+    like: Sequence[Scorer] | None = None,
     seed: int = SEED,
 ) -> np.ndarray:
     """Distances of enrolled windows as of windows never heard: float32 [n, scorers], NaN where all is one fold.
 
     Every scorer is fitted without a fold and asked about that fold, for each fold in turn; so no window is compared
-    with itself, nor with its neighbours in time, whatever the measure keeps of them.
+    with itself, nor with its neighbours in time, whatever the measure keeps of them. A measure that learns nothing
+    has nothing to leave out.
 
     folds: int [n], the part of the enrolment each window came from; parts are left out whole, since windows of one
         part resemble each other more than tomorrow's will. target: bool [n], windows of the target domain.
     keep: windows int [m] -> positions in it of those a scorer may keep, as the bundle's own do (None: all).
+    like: fitted scorers of the same specs, of which those that learn nothing are taken.
     """
     distances = np.full((len(folds), len(specs)), np.nan, np.float32)
-    for fold in np.unique(folds):
+    for i, spec in enumerate(specs):
+        if not spec.measure_of.LEARNS:
+            rows = features[spec.features]
+            fitted = Scorer.fit(spec, rows, target, seed=seed) if like is None else like[i]
+            distances[:, i] = fitted.measure.distance(rows)
+    learning = [i for i, spec in enumerate(specs) if spec.measure_of.LEARNS]
+    for fold in np.unique(folds) if learning else ():
         inside = folds == fold
         if inside.all():
             continue
         left = None if target is None else target[~inside]
         kept = None if keep is None else keep(np.flatnonzero(~inside))
-        for i, spec in enumerate(specs):
-            rows = features[spec.features]
-            scorer = Scorer.fit(spec, rows[~inside], left, kept=kept, seed=seed)
+        for i in learning:
+            rows = features[specs[i].features]
+            scorer = Scorer.fit(specs[i], rows[~inside], left, kept=kept, seed=seed)
             distances[inside, i] = scorer.measure.distance(rows[inside])
     return distances
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from edge_asd.contract import ModelContract
 from edge_asd.errors import UsageError
 from edge_asd.scorers.measure import Measure
-from edge_asd.scorers.registry import MEASURES, measure_class
+from edge_asd.scorers.registry import MEASURES, fitting_measures, measure_class
 from edge_asd.scorers.views import VIEWS, View
 
 
@@ -77,6 +77,10 @@ def parse_scorer(text: str) -> ScorerSpec:
         )
     _known(f"scorer {text!r}: view", view, VIEWS)
     _known(f"scorer {text!r}: measure", measure, MEASURES)
+    if measure not in fitting_measures(view):
+        raise UsageError(
+            f"scorer {text!r}: {view} has no measure {measure}", remedy=f"there are {', '.join(fitting_measures(view))}"
+        )
     known = _parameters(view, measure)
     values = {key: limits[0] for key, limits in known.items()}
     for setting in settings:

@@ -1,4 +1,4 @@
-"""Views: log-mel windows as rows of features that a measure can compare.
+"""Views: windows as rows of features that a measure can compare.
 
 A further view (of what a change of room or microphone leaves alone, say) is one more entry in `VIEWS`.
 """
@@ -14,18 +14,19 @@ from edge_asd.contract import ModelContract
 from edge_asd.errors import DataError
 from edge_asd.inference import Embedder
 from edge_asd.spectra import window_spectra
+from edge_asd.windows import Windows
 
-Windows = np.ndarray
-"""Log-mel windows float32 [k, window_frames, n_mels] in dB."""
+EMBEDDING, SCORES = "embedding", "scores"
 
 
 @dataclass(frozen=True)
 class View:
     """One way to see a window.
 
-    metric: how its rows compare, see `edge_asd.scorers.space`.
+    metric: how its rows compare, see `edge_asd.scorers.space`; "given": they are distances already.
     width: numbers in a row, from the contract.
-    statistics: rows from windows and parameters; None for what the network gives.
+    statistics: rows from log-mel windows float32 [k, window_frames, n_mels] in dB and parameters; None for what the
+        model gives.
     parameters: name -> (default, lowest, highest).
     """
 
@@ -36,19 +37,30 @@ class View:
 
     @property
     def uses_network(self) -> bool:
-        """Whether the network must run."""
+        """Whether the model must run."""
         return self.statistics is None
 
-    def features(self, windows: Windows, embedder: Embedder | None, **parameters: float) -> np.ndarray:
-        """Rows float32 [k, width]; the embedder may be missing where the network is not used."""
+    def features(
+        self,
+        windows: np.ndarray | Windows,
+        embedder: Embedder | None,
+        embeddings: np.ndarray | None = None,
+        **parameters: float,
+    ) -> np.ndarray:
+        """Rows float32 [k, width]; the embedder may be missing where the model is not used.
+
+        embeddings: of these windows, where they are at hand.
+        """
         if self.statistics is not None:
-            return self.statistics(windows, **parameters)
+            return self.statistics(Windows.of(windows).frames, **parameters)
         if embedder is None:
-            raise DataError("embeddings are asked for, but no network was started")
-        return embedder.embed(windows)
+            raise DataError("embeddings or scores are asked for, but no network was started")
+        if self is VIEWS[SCORES]:
+            return embedder.score(windows, embeddings)
+        return embedder.embed(windows) if embeddings is None else embeddings
 
 
-def rank_pooled(windows: Windows, r: float) -> np.ndarray:
+def rank_pooled(windows: np.ndarray, r: float) -> np.ndarray:
     """Time-weighted frequency-domain rank pooling: float32 [k, n_mels] in dB.
 
     The frames of each band are sorted, the loudest first, and averaged with weights r**i: r = 1 is the mean over
@@ -67,9 +79,10 @@ def rank_pooled(windows: Windows, r: float) -> np.ndarray:
 
 
 VIEWS: Mapping[str, View] = {
-    "embedding": View("cosine", lambda contract: contract.embedding_size, None, {}),
+    EMBEDDING: View("cosine", lambda contract: contract.embedding_size, None, {}),
     "spectrum": View("spread", lambda contract: 2 * contract.features.n_mels, window_spectra, {}),
     "ranked": View("spread", lambda contract: contract.features.n_mels, rank_pooled, {"r": (0.99, 0.0, 2.0)}),
+    SCORES: View("given", lambda contract: len(contract.outputs), None, {}),
 }
 """embedding: what the network makes of the window. spectrum: mean and deviation over time of every band. ranked:
-time-weighted rank pooling of every band."""
+time-weighted rank pooling of every band. scores: what the model's own scorer makes of the window."""

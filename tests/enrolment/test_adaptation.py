@@ -33,7 +33,7 @@ class Watched:
         self.adapter = None
         if rules is not None:
             on_normal = self.detector.compare_with
-            self.adapter = Adapter(bundle, bundle.embedder, path, on_normal=on_normal, warn=pytest.fail, rules=rules)
+            self.adapter = Adapter(bundle, path, on_normal=on_normal, warn=pytest.fail, rules=rules)
         self.scores: list[WindowScore] = []
         self.alarming: list[bool] = []
         self.admitted_at: list[float] = []
@@ -145,7 +145,7 @@ def test_what_was_admitted_outlasts_a_restart_and_is_taken_back(
     again = Admitted.load(path, tiny_bundle)
     assert len(again) == len(watched.adapter.admitted) > 0
     given: list[int] = []
-    Adapter(tiny_bundle, None, path, on_normal=lambda n: given.append(len(n)), warn=pytest.fail)
+    Adapter(tiny_bundle, path, on_normal=lambda n: given.append(len(n)), warn=pytest.fail)
     assert given == [len(tiny_bundle.normal) + len(again)]
     assert main(["enroll", "--undo-adaptation", str(bundle)]) == 0
     assert not path.exists()
@@ -164,7 +164,7 @@ def test_a_file_of_another_bundle_or_damaged_is_refused(tiny_bundle: Bundle, ste
     with pytest.raises(DataError, match="another bundle"):
         Admitted.load(path, other)
     warned: list[str] = []
-    assert len(Adapter(other, None, path, on_normal=pytest.fail, warn=warned.append).admitted) == 0
+    assert len(Adapter(other, path, on_normal=pytest.fail, warn=warned.append).admitted) == 0
     assert "begins afresh" in warned[0]
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(DataError, match="damaged"):

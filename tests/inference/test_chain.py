@@ -78,7 +78,7 @@ def test_without_the_waveform_or_the_section_it_says_what_is_missing(duo: Model)
     with pytest.raises(DataError, match="duo hears the waveform, and only log-mel frames are at hand"):
         load_embedder(duo).embed(heard.frames)
     nowhere = dataclasses.replace(duo, contract=dataclasses.replace(duo.contract, section=""))
-    with pytest.raises(DataError, match="none was chosen; enrol with --section, one of fan/00, fan/01"):
+    with pytest.raises(DataError, match="none was chosen; give --section, one of fan/00, fan/01"):
         load_embedder(nowhere).score(heard)
 
 
