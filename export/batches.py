@@ -56,6 +56,9 @@ class Batches(Protocol):
     def __getitem__(self, step: int) -> Batch:
         """The batch of training step `step`, groups_per_batch x windows_per_group windows."""
 
+    def once(self) -> Iterator[Batch]:
+        """All that is trained on, as it is and in order: windows_per_group windows spread evenly over each group."""
+
     def validation(self) -> Iterator[Batch]:
         """Everything kept from training, whole groups in each batch, always the same; nothing where nothing is."""
 
@@ -148,13 +151,20 @@ class GeneratedBatches:
         windows = windows[:, : self._recipe.train.windows_per_group]
         return self._batch(groups, windows, np.random.default_rng([self._recipe.seed, CHANGE, step]))
 
+    def once(self) -> Iterator[Batch]:
+        """See `Batches`."""
+        return self._evenly(self._training)
+
     def validation(self) -> Iterator[Batch]:
         """See `Batches`."""
+        return self._evenly(self._kept)
+
+    def _evenly(self, chosen: np.ndarray) -> Iterator[Batch]:
         size = min(self._data.states.shape[1], self._recipe.train.windows_per_group)
         at_once = max(1, VALIDATION_BATCH // size)
         every = np.linspace(0, self._data.states.shape[1] - 1, size).round().astype(int)
-        for start in range(0, len(self._kept), at_once):
-            groups = self._kept[start : start + at_once, None]
+        for start in range(0, len(chosen), at_once):
+            groups = chosen[start : start + at_once, None]
             yield self._batch(groups, np.tile(every, (len(groups), 1)), None)
 
     def _batch(self, groups: np.ndarray, windows: np.ndarray, rng: np.random.Generator | None) -> Batch:

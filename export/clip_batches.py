@@ -73,12 +73,19 @@ class ClipBatches:
         windows = [self._random_windows(self._read(self._clips.paths[clip]), n, rng) for clip in clips]
         return self._batch(windows, clips, rng)
 
+    def once(self) -> Iterator[Batch]:
+        """See `export.batches.Batches`."""
+        return self._evenly(self._training)
+
     def validation(self) -> Iterator[Batch]:
         """See `export.batches.Batches`."""
+        return self._evenly(self._kept)
+
+    def _evenly(self, chosen: np.ndarray) -> Iterator[Batch]:
         n = self._recipe.train.windows_per_group
         at_once = max(1, VALIDATION_BATCH // n)
-        for start in range(0, len(self._kept), at_once):
-            clips = self._kept[start : start + at_once]
+        for start in range(0, len(chosen), at_once):
+            clips = chosen[start : start + at_once]
             windows = [even_windows(self._read(self._clips.paths[clip]), n, self._contract) for clip in clips]
             yield self._batch(windows, clips, None)
 

@@ -13,17 +13,43 @@ from __future__ import annotations
 
 import copy
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edge_asd.contract import LOG_MEL, SECTION
 from edge_asd.errors import ConfigError
+from export.networks.network import SCORER, Network
+from export.recipe import NetworkSettings, Recipe
 
 OUTPUTS = ("negative-log-likelihood",)
 LARGEST_LOG_SCALE = 5.0
 """Alpha bends towards plus and minus this: a band that never stirs in training would else drive it to minus infinity,
 and the likelihood of the faintest stir with it."""
+
+
+@dataclass(frozen=True)
+class Settings(NetworkSettings):
+    """Sizes of the flow, which the report does not tell: see `Flow`."""
+
+    kind: str = "maf"
+    embedding_size: int = 0
+    stacked_frames: int = 5
+    n_blocks: int = 4
+    hidden_size: int = 512
+    hidden_layers: int = 1
+
+    @property
+    def scorer_inputs(self) -> tuple[str, ...]:
+        """See `NetworkSettings`."""
+        return LOG_MEL, SECTION
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """See `NetworkSettings`."""
+        return OUTPUTS
 
 
 class MaskedLinear(nn.Linear):
@@ -83,7 +109,7 @@ class Made(nn.Module):
         return self.mean(hidden), alpha
 
 
-class Flow(nn.Module):
+class Flow(Network):
     """Log-mel windows and their section in, negative log-likelihood out.
 
     n_mels: bands of a frame. stacked_frames: neighbouring frames a point is made of.
@@ -110,6 +136,7 @@ class Flow(nn.Module):
                 "must be above 0"
             )
         self.stacked_frames, self.size = stacked_frames, stacked_frames * n_mels
+        self.n_sections = n_sections
         self.blocks = nn.ModuleList(
             Made(self.size, n_sections, hidden_size, hidden_layers, backwards=bool(i % 2)) for i in range(n_blocks)
         )
@@ -140,6 +167,10 @@ class Flow(nn.Module):
         of -log p, in nats."""
         return -self.log_density(self.points(log_mel), sections).mean(dim=1, keepdim=True)
 
+    def graphs(self) -> dict[str, nn.Module]:
+        """See `Network`."""
+        return {SCORER: self.without_masks()}
+
     def without_masks(self) -> Flow:
         """A copy that computes the same with plain layers: what is exported."""
         plain = copy.deepcopy(self).eval()
@@ -148,3 +179,24 @@ class Flow(nn.Module):
                 if isinstance(child, MaskedLinear):
                     setattr(module, name, child.plain())
         return plain
+
+
+def build(recipe: Recipe) -> Flow:
+    """See `export.networks.registry`."""
+    settings = recipe.model
+    assert isinstance(settings, Settings)
+    if settings.embedding_size:
+        raise ConfigError(f"model.embedding_size is {settings.embedding_size}, but a flow only scores: leave it at 0")
+    if recipe.contract.window_frames < settings.stacked_frames:
+        raise ConfigError(
+            f"model.stacked_frames {settings.stacked_frames} is above contract.window_frames "
+            f"{recipe.contract.window_frames}"
+        )
+    return Flow(
+        n_mels=recipe.features.n_mels,
+        n_sections=len(recipe.model_contract().sections),
+        stacked_frames=settings.stacked_frames,
+        n_blocks=settings.n_blocks,
+        hidden_size=settings.hidden_size,
+        hidden_layers=settings.hidden_layers,
+    )

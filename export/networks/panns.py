@@ -184,15 +184,6 @@ def load_published(network: ResNet38, path: Path, features: LogMelSpec) -> None:
     network.load_state_dict({key: state[key] for key in wanted})
 
 
-def weights_missing(path: str) -> str:
-    """The warning of a listener on random weights. path: what was asked for, "" if nothing was."""
-    asked = f"{path} is not there" if path else "none were given"
-    return (
-        f"warning: PANNs weights: {asked}. RANDOM weights are used: the system builds, trains and exports, but its "
-        f"scores are not those of the report. {PUBLISHED_NAME} is published at {PUBLISHED_AT}: --weights panns=PATH"
-    )
-
-
 def _of_a_later_stage(key: str, wanted: Mapping[str, Any]) -> bool:
     """Whether a key belongs to a stage that a smaller network leaves out."""
     names = {f"resnet.layer{i}." for i in range(1, len(STAGES) + 1)}

@@ -22,6 +22,8 @@ KINDS: dict[str, str] = {
     "mobilefacenet": "export.networks.mobilefacenet",
     "frame-vit": "export.networks.vit",
     "stgram": "export.networks.stgram",
+    "maf": "export.networks.flow",
+    "panns-clvae": "export.networks.panns_clvae",
 }
 """Kind -> module."""
 

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor, nn
+from torch.nn import functional
 
+from edge_asd.errors import DataError
 from export.batches import Batch, Batches
 from export.networks.network import Network
 
@@ -25,3 +27,13 @@ class Objective(nn.Module):
     def forward(self, network: Network, batch: Batch) -> dict[str, Tensor]:
         """Scalars by name; "total" is what is minimised. In eval mode perhaps figures of merit beside them."""
         raise NotImplementedError
+
+
+def one_hot_sections(batch: Batch, n_sections: int) -> Tensor:
+    """Float [n, n_sections]: what a scorer is told of the section. Raises DataError where recordings name none."""
+    if batch.sections is None:
+        raise DataError(
+            "the recordings name no sections, which this recipe is trained on",
+            remedy="give clips named as in DCASE Task 2 or MIMII",
+        )
+    return functional.one_hot(batch.sections, n_sections).float()

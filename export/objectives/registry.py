@@ -17,7 +17,11 @@ if TYPE_CHECKING:
     from export.objectives.objective import Objective
     from export.recipe import ObjectiveSettings, Recipe
 
-KINDS: dict[str, str] = {"classification": "export.objectives.classification"}
+KINDS: dict[str, str] = {
+    "cl-vae": "export.objectives.cl_vae",
+    "classification": "export.objectives.classification",
+    "likelihood": "export.objectives.likelihood",
+}
 """Kind -> module."""
 
 
