@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ class ClVaeObjective(Objective):
         """See `Objective`."""
         assert isinstance(network, PannsClVae)
         (features,) = batch.inputs
+        if features.dim() > 2:  # sound, where nothing was prepared
+            features = network(features)
         return network.vae.loss(features, one_hot_sections(batch, len(network.vae.centres)))
 
     def _key(self, network: PannsClVae, batches: Batches) -> str:
@@ -132,7 +135,7 @@ def _read(path: Path, key: str) -> tuple[Heard, Heard] | None:
             parts = ([held[f"{part}_{name}"] for name in ("features", "labels", "sections")] for part in PARTS)
             training, kept = (Heard(*arrays) for arrays in parts)
             return training, kept
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None  # damaged: heard again
 
 
