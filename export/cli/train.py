@@ -13,18 +13,24 @@ from typing import TYPE_CHECKING
 from edge_asd.cli.parsing import Subparsers, new_command
 from edge_asd.cli.progress import Progress, note
 from edge_asd.errors import UsageError
+from export.cli.adapt import ABOUT, add_adapt_flags, run_adapt
 from export.cli.extra import need
 
 if TYPE_CHECKING:
     from export.recipe import Recipe
 
-DESCRIPTION = """\
+DESCRIPTION = (
+    """\
 Trains the network a recipe describes: on recordings (--data: each subfolder is a class, or a DCASE Task 2 dataset, of
 which the training clips are taken), or, without --data, on machine sound the recipe generates.
 
 Killed at any moment, the same command goes on from the last checkpoint and ends with the very same numbers. RUN/best
 is the state with the best validation, RUN/last the final one; RUN/metrics.jsonl and RUN/summary.json say how it went.
-Make a model package of it with edge-asd export --model RUN/best."""
+Make a model package of it with edge-asd export --model RUN/best.
+
+"""
+    + ABOUT
+)
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -38,11 +44,16 @@ def add_parser(subparsers: Subparsers) -> None:
             "edge-asd train --recipe mfn-classes --data recordings/ --out run/",
             "edge-asd train --recipe vit-192 --data dcase2022/ --out run/ --dry-run",
             "edge-asd train --recipe mfn-128 --teacher yamnet_int8.tflite --out run/",
+            "edge-asd train --adapt fan.asd --data fan/ --out fan-adapted.asd",
+            "edge-asd train --adapt fan.asd --adapt pump.asd --data machines/ --out adapted/ --json",
         ),
     )
-    parser.add_argument("--recipe", required=True, metavar="NAME|PATH", help="a shipped recipe or a YAML file")
+    parser.add_argument("--recipe", metavar="NAME|PATH", help="a shipped recipe or a YAML file")
+    add_adapt_flags(parser)
     parser.add_argument("--data", type=Path, metavar="DIR", help="recordings (default: the recipe's generated sound)")
-    parser.add_argument("--out", type=Path, metavar="RUN", help="directory of the run")
+    parser.add_argument(
+        "--out", type=Path, metavar="RUN", help="directory of the run; the adapted bundle (default NAME-adapted.asd)"
+    )
     parser.add_argument("--teacher", type=Path, metavar="FILE", help="int8 YAMNet, for recipes that follow a teacher")
     parser.add_argument("--seed", type=_seed, metavar="N", help="of everything random (default: the recipe's)")
     parser.add_argument("--processes", type=_count, default=2, metavar="N", help="that generate sound (2)")
@@ -54,7 +65,11 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, or show the plan."""
+    """Train, show the plan, or adapt bundles."""
+    if args.adapt is not None:
+        return run_adapt(args)
+    if args.recipe is None:
+        raise UsageError("no recipe was named", remedy="give --recipe NAME|PATH, or --adapt FILE.asd")
     need()
     import torch
 
