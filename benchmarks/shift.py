@@ -1,12 +1,14 @@
 """Later days of the same machine: false alarms before and after a minute of re-enrolment, and faults still found there.
 
-    python -m benchmarks.shift CASES.csv [--scorer SPECS] [--cases NAMES] [--session-allowance A] [--fortnight]
+    python -m benchmarks.shift CASES.csv [--scorer SPECS] [--cases NAMES] [--session-allowance A] [--ungrouped]
+        [--fortnight]
 
 Each case is enrolled on its enrol rows; the threshold is the default for clips (5 %). Then the first minute of normal
 test clips in order of time (by their group's name) is appended as target domain, and the rest is tested, both ways on
 the same rest too. Into every normal test clip a simulated fault is mixed at 0 dB: the sound one of the simulator's
 faults adds to a machine that never existed, at the clip's own power. The case's own anomalies, if it has any, are
-found where they are above the threshold too.
+found where they are above the threshold too. --ungrouped: the groups of the enrolment are not told, as where a folder
+of recordings is enrolled; all of it then counts as one session.
 
 --fortnight: a simulated machine watched with slow adaptation, a day of DAY_S seconds. A fault begins on day 2 and
 stays; another run drifts slowly.
@@ -75,6 +77,7 @@ def main() -> int:
     parser.add_argument("--scorer", default=DEFAULT_SCORERS, help=f"what is measured ({DEFAULT_SCORERS})")
     parser.add_argument("--cases", dest="names", default=CASES, help=f"which of them ({CASES})")
     parser.add_argument("--session-allowance", default=AUTO, help=f"{WORDS} ({AUTO})")
+    parser.add_argument("--ungrouped", action="store_true", help="enrol without the names of groups")
     parser.add_argument("--fortnight", action="store_true", help="also simulate fourteen days with adaptation")
     args = parser.parse_args()
     model = load_model()
@@ -88,7 +91,7 @@ def main() -> int:
     for case in read_cases(args.cases):
         if case.name in wanted:
             allowance = parse_allowance(args.session_allowance)
-            before, rest, after = measure(case, model, embedder, args.scorer, allowance)
+            before, rest, after = measure(case, model, embedder, args.scorer, allowance, grouped=not args.ungrouped)
             print(f"| {case.name}, all | {before.clips} | {before} | | | |")
             print(f"| {case.name}, without the first minute | {rest.clips} | {rest} | {after} |", flush=True)
     if args.fortnight:
@@ -97,12 +100,12 @@ def main() -> int:
 
 
 def measure(
-    case: Case, model: Model, embedder: Embedder, scorer: str, allowance: float | None
+    case: Case, model: Model, embedder: Embedder, scorer: str, allowance: float | None, *, grouped: bool
 ) -> tuple[Rates, Rates, Rates]:
     """As enrolled on all later clips; on those after the first ones; and on the same once the first are appended."""
     enrolment = Enrolment(model, embedder, parse_scorers(scorer), strict=False, session_allowance=allowance)
     for clip in case.enrol:
-        enrolment.add_clip(clip.path, group=clip.group or None, domain=clip.domain)
+        enrolment.add_clip(clip.path, group=(clip.group or None) if grouped else None, domain=clip.domain)
     bundle = enrolment.finish({"case": case.name})
     normal = sorted((clip for clip in case.test if not clip.anomalous), key=lambda clip: (clip.group, clip.file))
     rate_hz = model.contract.features.rate_hz

@@ -37,8 +37,9 @@ class SessionEvidence:
     """What an enrolment shows of how sessions differ.
 
     sessions: how many were enrolled, at least 1.
-    step: how many times further normal windows lie from the other sessions alone than from those and the rest of their
-        own (the median window, the geometric mean of the scorers); 1 where parts of one session are all there is.
+    step: how many times further normal windows lie from the other sessions alone than from those and half of their own
+        (geometric mean over windows and scorers; of simulated sessions it tells more than the median does: as many
+        false alarms avoided for fewer faults missed); about 1 where parts of one session are all there is.
     steps: how many such differences that rests on, at least 1.
     """
 
@@ -84,7 +85,7 @@ def step_between(without: np.ndarray, within: np.ndarray) -> float:
     """See `SessionEvidence.step`, at least 1; distances [n, scorers] of the same windows."""
     least = 1e-6  # sound in a loop is at no distance from itself
     ratios = np.log(np.maximum(without, least) / np.maximum(within, least))
-    return max(1.0, float(np.exp(np.median(ratios, axis=0).mean())))
+    return max(1.0, float(np.exp(ratios.mean())))
 
 
 def allowances(specs: Sequence[ScorerSpec], widening: float) -> tuple[float, ...]:

@@ -86,7 +86,7 @@ class EnrolledWindows:
         """Distances [k, scorers] of windows scored without their fold, and of the same scored without half of it only.
 
         distances: as `cross_fitted` gives them without `keep`, where they are at hand. Of a long enrolment windows
-        evenly drawn are taken: this is for medians.
+        evenly drawn are taken: this is for means.
         """
         n = len(self.folds)
         if n > MOST_COMPARED:

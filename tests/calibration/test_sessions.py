@@ -49,9 +49,9 @@ def test_the_step_is_how_much_further_a_session_is_from_the_others_than_from_its
     assert step_between(within, within) == 1.0
     assert step_between(within * (2.0, 8.0), within) == pytest.approx(4.0)
     assert step_between(0.5 * within, within) == 1.0
-    few_odd = within.copy()
-    few_odd[:100] *= 50.0
-    assert step_between(few_odd, within) == 1.0
+    one_in_four = within.copy()
+    one_in_four[:100] *= 16.0
+    assert step_between(one_in_four, within) == pytest.approx(2.0)
     assert step_between(np.zeros((5, 2)), np.zeros((5, 2))) == 1.0
 
 
