@@ -164,9 +164,13 @@ def _hear(
 
 
 def pieces_of(n_frames: int, contract: ModelContract) -> int:
-    """Into how many pieces enrolment cuts so many frames: of about PIECE_S, but never shorter than a window."""
+    """Into how many pieces enrolment cuts so many frames: of about PIECE_S, or of two windows where these are long.
+
+    Windows that overlap are alike, and a stream's overlap: pieces of one window each would set its threshold too low.
+    """
     frames_per_s = contract.features.rate_hz / contract.features.hop_samples
-    return max(1, min(round(n_frames / frames_per_s / PIECE_S), n_frames // contract.window_frames))
+    piece_s = max(PIECE_S, 2 * contract.window_frames / frames_per_s)
+    return max(1, round(n_frames / frames_per_s / piece_s))
 
 
 def _piece(

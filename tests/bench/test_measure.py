@@ -12,6 +12,8 @@ from edge_asd.cli import main
 from edge_asd.config import load_config
 from edge_asd.errors import DataError, UnavailableError
 from edge_asd.model_package import DEFAULT_PACKAGE
+from export.package import write_package
+from tests.fakes.graphs import DUO_CONTRACT, duo_model
 
 FIGURES = {"p50_ms", "p95_ms", "p99_ms", "cpu_ms_per_audio_s", "real_time_factor", "rss_mib", "start_up_cpu_ms"}
 
@@ -53,6 +55,15 @@ def test_a_package_nothing_here_can_run_is_unavailable(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(json.dumps({"schema": 2, "files": {"tflite": {"int8": {}}}}))
     with pytest.raises(UnavailableError, match="none of its networks"):
         candidates(tmp_path, "onnxruntime")
+
+
+def test_a_model_of_two_graphs_is_measured_with_both(tmp_path: Path, steady_sound) -> None:
+    model = duo_model()
+    assert model.scorer is not None
+    networks, scorers = {("onnx", "fp32"): model.network}, {("onnx", "fp32"): model.scorer.data}
+    write_package(tmp_path, DUO_CONTRACT, networks, {}, scorers)
+    (found,) = measure(tmp_path, [Candidate("onnxruntime", "fp32")], steady_sound(12.0), 0.1)
+    assert set(found) >= FIGURES and found["model_bytes"] == len(model.network) + len(model.scorer.data)
 
 
 def test_a_candidate_that_fails_is_a_row_with_its_error(tmp_path: Path, steady_sound) -> None:

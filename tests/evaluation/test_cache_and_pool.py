@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -13,10 +14,11 @@ import pytest
 from edge_asd.errors import UnavailableError
 from edge_asd.evaluation.cache import ArrayCache, default_directory
 from edge_asd.evaluation.pool import AHEAD, WorkerDied, map_in_order
-from edge_asd.evaluation.reader import ClipTask, Listener, _KeyMaker, code_version
+from edge_asd.evaluation.reader import CODE, ClipTask, Listener, _KeyMaker, code_version
 from edge_asd.model_package import Model
 from edge_asd.native import library
 from edge_asd.scorers import parse_scorers
+from tests.fakes.graphs import duo_model
 
 KEY = "ab" + "0" * 62
 ARRAYS = {"rows": np.arange(6, dtype=np.float32).reshape(2, 3), "words": np.array(["a", "ü"])}
@@ -144,6 +146,22 @@ def test_a_key_tells_the_kernels_of_log_mel_apart(
         )
     assert keys[0] == keys[2]
     assert (keys[0] == keys[1]) == (library.load().functions is None)
+
+
+def test_all_code_that_makes_features_is_there_to_be_hashed() -> None:
+    package = Path(library.FOLDER).parent
+    assert [name for name in CODE if not (package / name).exists()] == []
+
+
+def test_a_section_and_a_scorer_are_part_of_the_key(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.wav"
+    clip.write_bytes(b"sound")
+    model, specs = duo_model(), parse_scorers("scores:column")
+    assert model.scorer is not None
+    other_scorer = dataclasses.replace(model, scorer=dataclasses.replace(model.scorer, data=b"another"))
+    listeners = [Listener(m, specs) for m in (model, model.for_section("fan/00"), other_scorer, duo_model())]
+    keys = [_KeyMaker(listener).key(ClipTask(str(clip), 0, None, True)) for listener in listeners]
+    assert len(set(keys)) == 3 and keys[0] == keys[3]
 
 
 def test_the_hash_of_the_code_covers_the_kernel_in_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
