@@ -51,6 +51,24 @@ class ClipBatches:
         )
         self.provenance = {"data": f"{len(clips.paths)} recordings of {len(clips.names)} classes; key {clips.key}"}
 
+    @property
+    def clips_per_batch(self) -> int:
+        """Clips whose windows make a batch."""
+        return self._recipe.train.groups_per_batch
+
+    def first_windows(self, n: int) -> int:
+        """Read and cut the windows of the first `n` clips, as batches do; tells how many clips there were."""
+        clips, rng = self._clips.paths[:n], np.random.default_rng(self._recipe.seed)
+        windows = self._recipe.train.windows_per_group
+        batch_of(stacked([self._random_windows(self._read(clip), windows, rng) for clip in clips]),
+                 np.zeros(len(clips) * windows, np.int64), self._recipe, rng)  # fmt: skip
+        return len(clips)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches that go once through all clips trained on, but for a rest too small for one."""
+        return len(self._training) // self._recipe.train.groups_per_batch
+
     def _split(self) -> tuple[np.ndarray, np.ndarray]:
         """Clips to train on and to keep: a share of each class that has at least two."""
         share, kept = self._recipe.train.validation_share, []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,11 @@ import numpy as np
 from edge_asd.contract import ModelContract
 from edge_asd.errors import DataError, MissingInputError, UsageError
 from edge_asd.inference.embedder import normalised
-from edge_asd.model_package import MANIFEST, holds_network, leading, load_model, read_manifest
+from edge_asd.model_package import EMBEDDER, MANIFEST, SCORER, holds_network, leading, load_model, read_manifest
 from export.calibration import with_cut_bands
 from export.choice import CONVOLUTIONAL, TRANSFORMER, WIDE, Candidate, Limits, Scheme, candidates, chosen
 from export.integer_ops import OpCount, onnx_integer_ops, require_integer
-from export.onnx_export import to_onnx
+from export.onnx_export import graphs_to_onnx, to_onnx
 from export.package import add_network, tool_versions, write_package
 from export.probe import Probe
 from export.quantise import Quantiser
@@ -34,7 +35,8 @@ class Source:
     """Trained weights, wherever they came from.
 
     contract: of the package to be. model: the torch network in eval mode; None where only its ONNX file is at hand.
-    network: the float ONNX file. settings: how the recipe wants it quantised. provenance: how it was made so far.
+    network: the embedder's float ONNX file; scorer: the scorer's; empty where there is none.
+    settings: how the recipe wants it quantised. provenance: how it was made so far.
     """
 
     contract: ModelContract
@@ -42,11 +44,12 @@ class Source:
     network: bytes
     settings: QuantiseSettings
     provenance: dict[str, Any]
+    scorer: bytes = b""
 
     @property
     def weights(self) -> str:
         """Names the weights, so that twins can be told from strangers."""
-        return hashlib.sha256(self.network).hexdigest()[:16]
+        return hashlib.sha256(self.network + self.scorer).hexdigest()[:16]
 
 
 def load_source(path: Path) -> Source:
@@ -68,7 +71,7 @@ def _from_run(path: Path) -> Source:
     model, recipe, metrics = load_state(path)
     contract = recipe.model_contract()
     provenance = {
-        "recipe": json.loads(json.dumps(dataclasses.asdict(recipe))),
+        "recipe": json.loads(json.dumps(dataclasses.asdict(dataclasses.replace(recipe, weights={})))),
         **metrics.get("provenance", {}),
         "tools": tool_versions(),
         "trained_steps": metrics.get("step"),
@@ -76,8 +79,8 @@ def _from_run(path: Path) -> Source:
     }
     if "validation" in metrics:
         provenance["validation"] = {name: round(value, 4) for name, value in metrics["validation"].items()}
-    network = to_onnx(model, contract.window_frames, contract.features.n_mels)
-    return Source(contract, model, network, recipe.quantise, provenance)
+    graphs = graphs_to_onnx(model, contract)
+    return Source(contract, model, graphs.get(EMBEDDER, b""), recipe.quantise, provenance, graphs.get(SCORER, b""))
 
 
 def _from_package(path: Path) -> Source:
@@ -85,8 +88,9 @@ def _from_package(path: Path) -> Source:
 
     held = leading(read_manifest(path)).get("onnx", {})
     if "int8" in held:
-        int8 = load_model(path, "int8", ("onnx",))
-        require_integer(onnx_integer_ops(int8.network), f"{path}: int8.onnx")
+        for name, network in load_model(path, "int8", ("onnx",)).graphs.items():
+            if network.precision == "int8":
+                require_integer(onnx_integer_ops(network.data), f"{path}: the {name}'s int8 network")
     if "fp32" not in held:
         raise UsageError(f"{path}: no float ONNX network to start from", remedy="name the training run: RUN/best")
     loaded = load_model(path, "fp32", ("onnx",))
@@ -97,7 +101,8 @@ def _from_package(path: Path) -> Source:
     settings = loaded.provenance.get("recipe", {}).get("quantise", {})
     known = {f.name for f in dataclasses.fields(QuantiseSettings)}
     quantise = QuantiseSettings(**{name: value for name, value in settings.items() if name in known})
-    return Source(loaded.contract, model, loaded.network, quantise, dict(loaded.provenance))
+    scorer = b"" if loaded.scorer is None else loaded.scorer.data
+    return Source(loaded.contract, model, loaded.network, quantise, dict(loaded.provenance), scorer)
 
 
 @dataclass(frozen=True)
@@ -197,14 +202,16 @@ def put(
     source: Source,
     networks: dict[tuple[str, str], bytes],
     provenance: dict[str, Any],
+    scorers: dict[tuple[str, str], bytes] | None = None,
 ) -> None:
     """Write networks, (format, precision) -> file, to a new package, or add them to one of the same weights.
 
+    networks: of the embedder. scorers: of the second graph.
     Raises DataError where the directory holds a package of other weights or another contract.
     """
     joined = {**source.provenance, "weights": source.weights, **provenance}
     if not (out_dir / MANIFEST).is_file():
-        write_package(out_dir, source.contract, networks, joined)
+        write_package(out_dir, source.contract, networks, joined, scorers)
         return
     manifest = read_manifest(out_dir)
     known = manifest.get("provenance", {}).get("weights", source.weights)
@@ -212,3 +219,21 @@ def put(
         raise DataError(f"{out_dir}: holds a package of another model", remedy="choose another --out")
     for (network_format, precision), network in networks.items():
         add_network(out_dir, network_format, precision, network, joined)
+    for (network_format, precision), network in (scorers or {}).items():
+        add_network(out_dir, network_format, precision, network, joined, SCORER)
+
+
+def put_float(out_dir: Path, source: Source) -> None:
+    """Write the float package of these weights, in place of one of other weights; twins of the same weights stay."""
+    if (out_dir / MANIFEST).is_file():
+        held = read_manifest(out_dir)
+        if held.get("provenance", {}).get("weights") != source.weights or held["contract"] != source.contract.to_dict():
+            shutil.rmtree(out_dir)
+    float_onnx = ("onnx", "fp32")
+    put(
+        out_dir,
+        source,
+        {float_onnx: source.network} if source.network else {},
+        {},
+        {float_onnx: source.scorer} if source.scorer else {},
+    )

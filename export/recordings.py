@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -180,7 +181,7 @@ def _sorted(
     )
 
 
-def remarks(paths: tuple[Path, ...], contract: ModelContract) -> list[str]:
+def remarks(paths: Sequence[str | Path], contract: ModelContract) -> list[str]:
     """In words what the headers of the clips say that differs from what the model hears.
 
     Raises DataError for a file that is no sound, or an empty one.

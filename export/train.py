@@ -68,6 +68,7 @@ def train(
     *,
     key: str,
     stop_after: int | None = None,
+    start: Callable[[Network], None] = lambda network: None,
     at_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
     note: Callable[[str], None] = lambda line: None,
 ) -> tuple[Network, dict[str, Any]]:
@@ -75,6 +76,7 @@ def train(
 
     key: names recipe and data, see `run_key`.
     stop_after: leave off after this step with a checkpoint, as a stop from outside would.
+    start: what a fresh network takes over before its first step, such as published weights.
     at_step: told of each step and its losses. note: told in words what happens now and then.
 
     Raises DataError where the folder belongs to another run or the loss is no number any more.
@@ -90,6 +92,9 @@ def train(
     state = run.restore(learnt, optimiser)
     if state.step:
         note(f"goes on from step {state.step}")
+    else:
+        start(model)
+    batches = objective.prepared(model, batches, folder, note)
     end = settings.steps if stop_after is None else min(stop_after, settings.steps)
     learnt.train()
     while state.step < end and not state.over:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from edge_asd.model_package import GRAPHS
 from export.losses import Head
 
-EMBEDDER, SCORER = "embedder", "scorer"
+EMBEDDER, SCORER = GRAPHS
 """Names of the two graphs a network may be exported as."""
 
 

@@ -1,0 +1,63 @@
+"""`edge-asd train` on a data set: every network of the recipe is trained, every machine's section enrolled."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from edge_asd.cli.progress import Once, Progress, note
+
+if TYPE_CHECKING:
+    from export.recipe import Recipe
+    from export.recordings import MachineClips
+
+
+def train_system(recipe: Recipe, found: MachineClips, args: argparse.Namespace) -> int:
+    """Train and enrol; the directory of bundles on stdout. Errors as `export.system`'s."""
+    from export.cli.train import Clock
+    from export.networks.registry import build_network
+    from export.published import published_weights
+    from export.recordings import remarks
+    from export.system import BUNDLES, enrol_unit, train_unit
+    from export.units import units, unserved
+
+    clips = [clip.file for own in found.by_section.values() for clip in own]
+    for remark in remarks(clips, recipe.model_contract()):
+        note(remark)
+    made = units(recipe, found, args.data)
+    left_out = unserved(made, found)
+    if left_out:
+        note(f"{len(left_out)} machines' sections are served by no network of this recipe: {', '.join(left_out[:4])}")
+    published = published_weights(build_network(made[0].recipe).published, recipe.weights, note)
+    progress, once = Progress(1.0), Once()
+
+    def say(line: str) -> None:
+        progress.end()
+        once(line)
+
+    summaries, bundles = {}, []
+    for unit in made:
+        name = f"{unit.name}: " if unit.name else ""
+        clock: list[Clock] = []
+
+        def at_step(step: int, steps: int, losses: dict[str, float], name: str = name, clock: list = clock) -> None:
+            if not clock:
+                clock.append(Clock(steps))
+            left = clock[0].left(step)
+            progress.at(step / steps, f"{name}step {step} of {steps}, loss {losses['total']:.4f}, {left}")
+
+        def say_of(line: str, name: str = name) -> None:
+            say(name + line)
+
+        trained = train_unit(unit, args.out, published, at_step=at_step, note=say_of)
+        progress.end()
+        bundles += enrol_unit(unit, trained, found, args.out, note=say)
+        summaries[unit.name or recipe.name] = trained.summary
+    if args.json:
+        json.dump({"networks": summaries, "bundles": [str(path) for path in bundles]}, sys.stdout, indent=1)
+        print()
+    else:
+        print(f"{args.out / BUNDLES}: {len(bundles)} bundles")
+    return 0

@@ -1,0 +1,155 @@
+"""A recipe and a data set become a system: trained networks, model packages, and a bundle for every machine's section.
+
+RUN/            one network's training run (see `export.run_folder`); of several networks, RUN/<name>/ each
+RUN/model/      its model package, of the best state, in float; of several, RUN/model/<name>/
+RUN/bundles/    <machine>_<section>.asd, enrolled with the training clips of both domains
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_asd.bundle.bundle import Bundle, load_bundle, save_bundle
+from edge_asd.calibration.aggregation import Aggregation
+from edge_asd.enrolment.enrol import DEFAULT_SMOOTHING_S, Enrolment
+from edge_asd.errors import EdgeAsdError
+from edge_asd.inference import load_embedder, runnable_formats
+from edge_asd.inference.runtimes import AUTO
+from edge_asd.model_package import Model, load_model
+from edge_asd.scorers import parse_scorers
+from export.clip_batches import ClipBatches
+from export.make import load_source, put_float
+from export.published import Published
+from export.recipe import Recipe
+from export.recordings import MachineClips
+from export.train import run_key, train
+from export.units import Unit
+
+BUNDLES, MODEL = "bundles", "model"
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One network of a system. run: its directory. package: its model package. summary: of the training."""
+
+    run: Path
+    package: Path
+    summary: dict[str, Any]
+
+
+def prepared(unit: Unit, note: Note = lambda line: None) -> tuple[Recipe, ClipBatches]:
+    """The unit's recipe with as many steps as its epochs take, and its batches; a batch has no more clips than there
+    are, and that is said."""
+    recipe, n_clips = unit.recipe, len(unit.clips.paths)
+    if recipe.train.groups_per_batch > n_clips:
+        note(f"batches of {n_clips} clips instead of {recipe.train.groups_per_batch}: there are no more")
+        recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, groups_per_batch=n_clips))
+    batches = ClipBatches(recipe, unit.clips)
+    if recipe.train.epochs:
+        steps = recipe.train.epochs * batches.steps_per_epoch
+        recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, steps=steps))
+    return recipe, batches
+
+
+def train_unit(
+    unit: Unit,
+    out: Path,
+    published: Published,
+    *,
+    at_step: Callable[[int, int, dict[str, float]], None] = lambda step, steps, losses: None,
+    note: Note = lambda line: None,
+) -> Trained:
+    """Train one network, or go on with it, and write its float model package. Errors as `export.train.train`.
+
+    at_step: told of each step, of how many, and its losses.
+    """
+    recipe, batches = prepared(unit, note)
+    batches.provenance |= published.provenance()
+    run = out / unit.name if unit.name else out
+    _, summary = train(
+        recipe,
+        batches,
+        run,
+        key=run_key(recipe, unit.clips.key, published.sha256),
+        start=lambda network: network.load_published(published.paths, note),
+        at_step=lambda step, losses: at_step(step, recipe.train.steps, losses),
+        note=note,
+    )
+    package = out / MODEL / unit.name if unit.name else out / MODEL
+    put_float(package, load_source(run / "best"))
+    return Trained(run, package, summary)
+
+
+def enrol_machine(
+    recipe: Recipe,
+    model: Model,
+    found: MachineClips,
+    place: tuple[str, str],
+    *,
+    now_s: float | None = None,
+    note: Note = lambda line: None,
+) -> Bundle:
+    """A bundle of one machine's section, enrolled with all its training clips as `recipe.scoring` says.
+
+    now_s: seconds since 1970 (UTC), for the record; None: by the clock.
+    Raises DataError for a clip that cannot be used, and what `Enrolment` raises.
+    """
+    machine, section = place
+    scoring = recipe.scoring
+    if model.contract.sections:
+        model = model.for_section(f"{machine}/{section}")
+    text = scoring.machines.get(machine, scoring.scorer)
+    enrolment = Enrolment(
+        model,
+        load_embedder(model),
+        parse_scorers(text) if text else (),
+        clip_percentile=scoring.percentile,
+        smoothing_s=scoring.smoothing_s or DEFAULT_SMOOTHING_S,
+        enrolled_s=time.time() if now_s is None else now_s,
+        strict=False,
+        aggregation=Aggregation() if scoring.aggregation == "mean" else None,
+    )
+    for clip in found.by_section[place]:
+        enrolment.add_clip(Path(clip.file), on_note=note, domain=clip.domain or None)
+    n_clips = len(found.by_section[place])
+    return enrolment.finish({"source": f"{n_clips} training clips of {machine} section {section}", **_of(model)})
+
+
+def enrol_unit(
+    unit: Unit, trained: Trained, found: MachineClips, out: Path, *, note: Note = lambda line: None
+) -> list[Path]:
+    """Write the bundle of every machine's section the network serves; one that is there already, made with the very
+    same network, is left as it is."""
+    model = load_model(trained.package, "fp32", runnable_formats(AUTO))
+    folder = out / BUNDLES
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for done, place in enumerate(unit.serves, 1):
+        path = folder / f"{'_'.join(place)}.asd"
+        paths.append(path)
+        if path.is_file() and _is_of(path, model):
+            continue
+        bundle = enrol_machine(unit.recipe, model, found, place, note=note)
+        save_bundle(bundle, path)
+        for warning in bundle.enrolment["warnings"]:
+            note(f"{path.name}: {warning}")
+        note(f"{path}: {bundle.enrolment['windows']} windows ({done} of {len(unit.serves)})")
+    return paths
+
+
+def _of(model: Model) -> dict[str, str]:
+    return {"weights": str(model.provenance.get("weights", ""))}
+
+
+def _is_of(path: Path, model: Model) -> bool:
+    """Whether a bundle was made with this network."""
+    try:
+        return load_bundle(path).provenance.get("weights") == _of(model)["weights"]
+    except EdgeAsdError:
+        return False  # a damaged one, or of an older edge-asd: made anew
