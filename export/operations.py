@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,23 +27,31 @@ def torch_macs(module: nn.Module, inputs: Sequence[Tensor]) -> int:
 
 
 def onnx_macs(network: bytes) -> int:
-    """The same of an ONNX file, float or quantised, for a batch of one.
-
-    Raises ValueError where the file leaves a shape open beside the batch.
-    """
+    """The same of an ONNX file, float or quantised: it is run on one window of zeros, for shapes that depend on others
+    are known only then."""
+    import numpy as np
     import onnx
+    import onnxruntime
 
     model = onnx.load_from_string(network)
-    for value in model.graph.input:
-        first = value.type.tensor_type.shape.dim[0]
-        first.ClearField("dim_param")
-        first.dim_value = 1
-    for value in model.graph.output:  # their batch is told by the inputs'
-        value.type.tensor_type.ClearField("shape")
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes = {v.name: _sizes(v) for v in (*graph.value_info, *graph.input, *graph.output)}
-    shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-    return sum(_node_macs(node, shapes) for node in graph.node)
+    nodes = [node for node in model.graph.node if node.op_type in (*_CONVOLUTIONS, *_PRODUCTS)]
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    wanted = {name for node in nodes for name in (*_operands(node), node.output[0])} - set(shapes)
+    fed = {
+        value.name: np.zeros((1, *(d.dim_value for d in value.type.tensor_type.shape.dim[1:])), np.float32)
+        for value in model.graph.input
+    }
+    shapes |= {name: array.shape for name, array in fed.items()}
+    told = sorted(wanted - set(fed))
+    held = {value.name for value in model.graph.output}
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in told if name not in held)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    if told:
+        shapes |= {name: array.shape for name, array in zip(told, session.run(told, fed), strict=True)}
+    return sum(_node_macs(node, shapes) for node in nodes)
 
 
 _CONVOLUTIONS = ("Conv", "QLinearConv", "ConvInteger")
@@ -52,18 +60,14 @@ _SECOND = {"QLinearConv": 3, "QLinearMatMul": 3, "QGemm": 3}
 """Where an operation's second operand stands, if not at 1."""
 
 
-def _node_macs(node: Any, shapes: dict[str, list[int]]) -> int:
-    if node.op_type not in (*_CONVOLUTIONS, *_PRODUCTS):
-        return 0
-    names = node.input[0], node.input[_SECOND.get(node.op_type, 1)], node.output[0]
-    if not all(name in shapes for name in names):
-        raise ValueError(f"{node.op_type} {node.name}: its shapes are open")
-    first, second, out = (shapes[name] for name in names)
+def _operands(node: Any) -> tuple[str, str]:
+    return node.input[0], node.input[_SECOND.get(node.op_type, 1)]
+
+
+def _node_macs(node: Any, shapes: Mapping[str, tuple[int, ...]]) -> int:
+    first, second = (shapes[name] for name in _operands(node))
+    out = shapes[node.output[0]]
     if node.op_type in _CONVOLUTIONS:
         return math.prod(out) * math.prod(second[1:])  # [out, in / groups, kernel...]
     transposed = any(a.name == "transA" and a.i for a in node.attribute)
     return math.prod(out) * (first[-2] if transposed else first[-1])
-
-
-def _sizes(value: Any) -> list[int]:
-    return [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
