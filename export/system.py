@@ -18,6 +18,7 @@ from edge_asd.bundle.bundle import Bundle, load_bundle, save_bundle
 from edge_asd.calibration.aggregation import Aggregation
 from edge_asd.enrolment.enrol import DEFAULT_SMOOTHING_S, Enrolment
 from edge_asd.errors import EdgeAsdError
+from edge_asd.evaluation.plan import RUN_BUNDLES
 from edge_asd.inference import load_embedder, runnable_formats
 from edge_asd.inference.runtimes import AUTO
 from edge_asd.model_package import Model, load_model
@@ -30,7 +31,7 @@ from export.recordings import MachineClips
 from export.train import run_key, train
 from export.units import Unit
 
-BUNDLES, MODEL = "bundles", "model"
+BUNDLES, MODEL = RUN_BUNDLES, "model"
 Note = Callable[[str], None]
 
 

@@ -17,6 +17,8 @@ from edge_asd.evaluation.reader import Listener
 from edge_asd.scorers.views import SCORES
 
 BUNDLE_SUFFIX = ".asd"
+RUN_BUNDLES = "bundles"
+"""Directory of a training run that `edge-asd train` puts bundles in."""
 
 
 @dataclass(frozen=True)
@@ -77,9 +79,14 @@ def make_plan(
 
 
 def bundle_of(case: Case, bundle: Path) -> Path:
-    """The bundle a case is scored against. Raises MissingInputError where a directory holds none for it."""
+    """The bundle a case is scored against: of a directory the one of its name, of a training run's that in RUN/bundles.
+
+    Raises MissingInputError where a directory holds none for it.
+    """
     if not bundle.is_dir():
         return bundle
+    if (bundle / RUN_BUNDLES).is_dir():
+        bundle = bundle / RUN_BUNDLES
     names = [f"{case.name}{BUNDLE_SUFFIX}"]
     if case.machine:
         names += [f"{case.machine}_{kind}_{case.section}{BUNDLE_SUFFIX}" for kind in ("section", "id")]

@@ -1,0 +1,120 @@
+"""The commands on a small generated set: from a recipe to bundles that score."""
+
+import json
+import textwrap
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the export extra is not installed")
+pytest.importorskip("onnx", reason="the export extra is not installed")
+
+from edge_asd.bundle.bundle import load_bundle  # noqa: E402
+from edge_asd.cli import main  # noqa: E402
+from edge_asd.model_package import load_model  # noqa: E402
+from edge_asd.simulator.dataset_folder import write_dcase2022  # noqa: E402
+from edge_asd.simulator.dcase2022 import Counts  # noqa: E402
+
+RECIPE = """
+    extends: vit-192
+    name: tiny
+    contract: {window_frames: 16, step_frames: 8}
+    model: {embedding_size: 16, size: 16, depth: 1, heads: 2, mlp_size: 32}
+    recordings: {years: [2022], domains: [source], classes: [machine, section]}
+    train: {epochs: 4, groups_per_batch: 4, windows_per_group: 2, warmup_steps: 2, validation_share: 0, patience: 0,
+            checkpoint_steps: 5, learning_rate: 0.003}
+    scoring: {scorer: "embedding:knn", machines: {valve: "embedding:gmm"}, aggregation: mean, percentile: 90}
+"""
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "dcase2022"
+    write_dcase2022(folder, machines=("fan", "valve"), sections=("00", "03"), counts=Counts(5, 2, 2))
+    return folder
+
+
+def recipe(folder, extra=""):
+    path = folder / "tiny.yaml"
+    path.write_text(textwrap.dedent(RECIPE) + textwrap.dedent(extra))
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def run(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("system")
+    code = main(["train", "--recipe", recipe(folder), "--data", str(dataset), "--out", str(folder / "run")])
+    assert code == 0
+    return folder / "run"
+
+
+def test_a_system_is_a_model_and_a_bundle_for_every_machines_section(run):
+    model = load_model(run / "model", "fp32")
+    assert model.contract.name == "tiny" and (run / "best" / "weights.pt").is_file()
+    bundles = {path.name: load_bundle(path) for path in (run / "bundles").iterdir()}
+    assert sorted(bundles) == ["fan_00.asd", "fan_03.asd", "valve_00.asd", "valve_03.asd"]
+    fan, valve = bundles["fan_00.asd"], bundles["valve_03.asd"]
+    assert [str(spec) for spec in fan.normal.specs] == ["embedding:knn"]
+    assert [str(spec) for spec in valve.normal.specs] == ["embedding:gmm"]
+    assert fan.aggregation.top_share == 1.0 and fan.clip_calibration.percentile == 90.0
+    assert fan.enrolment["pieces"] == 7 and fan.enrolment["target_windows"] > 0
+    assert fan.model.network == model.network
+
+
+@pytest.mark.parametrize("named", ["bundles", "."])
+def test_its_bundles_are_evaluated_by_the_directory(run, dataset, named, tmp_path, capsys):
+    flags = ["--bundle", str(run / named), "--jobs", "1", "--cache", str(tmp_path), "--json"]
+    assert main(["evaluate", str(dataset), *flags]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {case["case"] for case in found["cases"]} == {"fan_00", "fan_03", "valve_00", "valve_03"}
+
+
+def test_again_it_trains_nothing_and_enrols_only_what_is_missing(run, dataset, capsys):
+    bundles = run / "bundles"
+    before = {path.name: path.read_bytes() for path in bundles.iterdir()}
+    (bundles / "fan_00.asd").unlink()
+    (bundles / "fan_03.asd").write_bytes(b"cut off by a kill")
+    flags = ["--recipe", recipe(run.parent), "--data", str(dataset), "--out", str(run), "--json"]
+    assert main(["train", *flags]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert len(told["bundles"]) == 4 and told["networks"]["tiny"]["steps"] == told["networks"]["tiny"]["of_steps"]
+    assert (bundles / "valve_00.asd").read_bytes() == before["valve_00.asd"]
+    assert load_bundle(bundles / "fan_00.asd").enrolment["pieces"] == 7
+    load_bundle(bundles / "fan_03.asd")
+
+
+def test_several_networks_have_directories_of_their_own(dataset, tmp_path):
+    extra = """
+        extends: tiny.yaml
+        name: two
+        recordings: {subsets: [{name: first, sections: "0", serves: {"*": "0"}},
+                               {name: second, sections: "3", steps: 3, serves: {"*": "3"}}]}
+    """
+    recipe(tmp_path)
+    (tmp_path / "two.yaml").write_text(textwrap.dedent(extra))
+    out = tmp_path / "run"
+    assert main(["train", "--recipe", str(tmp_path / "two.yaml"), "--data", str(dataset), "--out", str(out)]) == 0
+    first, second = (load_model(out / "model" / name, "fp32") for name in ("first", "second"))
+    assert load_bundle(out / "bundles" / "fan_00.asd").model.network == first.network != second.network
+    assert load_bundle(out / "bundles" / "valve_03.asd").model.network == second.network
+    assert json.loads((out / "second" / "summary.json").read_text())["steps"] == 3
+
+
+def test_the_plan_names_networks_operations_and_hours(dataset, tmp_path, capsys):
+    assert main(["train", "--recipe", recipe(tmp_path), "--data", str(dataset), "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["steps"] == 4 * (20 // 4) and plan["bundles"] == 4 and plan["classes"] == 4
+    assert plan["macs_per_window"] > 10_000 and plan["training_hours"] >= 0.0 and plan["step_seconds"] > 0.0
+    assert plan["scorer"].startswith("embedding:knn; valve: embedding:gmm")
+    assert main(["train", "--recipe", recipe(tmp_path), "--data", str(dataset), "--dry-run"]) == 0
+    assert "training hours" in capsys.readouterr().out
+
+
+def test_what_the_recipe_is_not_made_for_is_refused_before_anything_is_trained(dataset, tmp_path, capsys):
+    given = ["--data", str(dataset), "--out", str(tmp_path / "run")]
+    wrong_year = recipe(tmp_path).replace("tiny.yaml", "year.yaml")
+    (tmp_path / "year.yaml").write_text("extends: tiny.yaml\nname: year\nrecordings: {years: [2020]}\n")
+    assert main(["train", "--recipe", wrong_year, *given]) == 65
+    assert "made for 2020" in capsys.readouterr().err
+    assert main(["train", "--recipe", recipe(tmp_path), "--weights", "panns=a.pth", *given]) == 78
+    assert "starts from no such" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
