@@ -65,7 +65,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--teacher", type=Path, metavar="FILE", help="int8 YAMNet, for recipes that follow a teacher")
     parser.add_argument("--seed", type=_seed, metavar="N", help="of everything random (default: the recipe's)")
-    parser.add_argument("--processes", type=_count, default=2, metavar="N", help="that generate sound (2)")
+    parser.add_argument("--processes", type=_count, default=2, metavar="N", help="that generate sound, or adapt (2)")
     parser.add_argument(
         "--threads", type=_count, default=1, metavar="N", help="of torch; other counts may round differently (1)"
     )
@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
     """Train, show the plan, or adapt bundles."""
     if args.adapt is not None:
         return run_adapt(args)
+    if args.model is not None or args.force:
+        raise UsageError("--model and --force go with --adapt", remedy="leave them out, or give --adapt FILE.asd")
     if args.recipe is None:
         raise UsageError("no recipe was named", remedy="give --recipe NAME|PATH, or --adapt FILE.asd")
     need()

@@ -82,7 +82,7 @@ def bundle_of(package, sound, scorer="embedding:knn", precision="int8"):
 
 @pytest.fixture(scope="module")
 def sound(steady_sound):
-    return machine("fan", steady_sound(45.0, seed=1))
+    return machine("fan", steady_sound(30.0, seed=1))
 
 
 def fold(before, after, alarms=(0, 0)):
@@ -160,15 +160,6 @@ def test_the_judge_keeps_a_network_that_hears_better_and_refuses_one_that_hears_
     assert worse.gain < -0.1 and not worse.supports and "gain" in worse.against
     assert better.gain == pytest.approx(-worse.gain) and better.gain > 2 * better.error
     assert better.supports == (worse.alarms[0] <= worse.alarms[1])
-    same = judged(hearing, tiny_model)
-    assert same.gain == 0.0 and not same.supports
-
-
-def test_a_ruined_network_is_not_kept(package, sound):
-    bundle = bundle_of(package, sound)
-    outcome = adapt([Target(bundle, sound, "")], [], float_source(bundle, package), settings=RUINOUS)[0]
-    assert outcome.bundle is None and outcome.evidence.against
-    assert outcome.candidate.model.network != bundle.model.network
 
 
 def test_jobs_give_the_same_in_processes_of_their_own_and_tell_each_step(package, sound):
@@ -232,11 +223,11 @@ def write_machine(folder, name, samples):
 
 @pytest.fixture(scope="module")
 def machines(tmp_path_factory, package, steady_sound):
-    """Two bundles of one network, fan.asd and pump.asd, and two minutes of sound of each machine in data/."""
+    """Two bundles of one network, fan.asd and pump.asd, and half a minute of sound of each machine in data/."""
     folder = tmp_path_factory.mktemp("machines")
     for seed, name in enumerate(("fan", "pump")):
-        samples = steady_sound(121.0, seed=seed, tone_hz=700.0 * (seed + 1))
-        save_bundle(bundle_of(package, machine(name, samples[: 30 * RATE_HZ])), folder / f"{name}.asd")
+        samples = steady_sound(31.0, seed=seed, tone_hz=700.0 * (seed + 1))
+        save_bundle(bundle_of(package, machine(name, samples[: 20 * RATE_HZ])), folder / f"{name}.asd")
         write_machine(folder / "data", name, samples)
     return folder
 
@@ -248,8 +239,9 @@ def files(machines, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def few_pretenders(monkeypatch):
+def little(monkeypatch):
     monkeypatch.setattr("export.adapt.pretenders.VARIANTS", 1)
+    monkeypatch.setattr("export.adapt.sound.LEAST_S", 30.0)
 
 
 def test_the_command_keeps_what_evidence_supports_and_says_where_it_came_from(files, package, monkeypatch, capsys):
@@ -267,7 +259,7 @@ def test_the_command_keeps_what_evidence_supports_and_says_where_it_came_from(fi
     assert made["seed"] == 4 and set(made["data"]) == {"fan", "pump"} and made["evidence"]["machine"] == "fan"
     assert len(made["parent_sha256"]) == 64 and adapted.provenance["created"] == before.provenance["created"]
     assert adapted.normal.specs == before.normal.specs and adapted.contract.version.startswith("1+adapted.")
-    assert adapted.model.network != before.model.network and adapted.enrolment["seconds"] == pytest.approx(121.0)
+    assert adapted.model.network != before.model.network and adapted.enrolment["seconds"] == pytest.approx(31.0)
     assert adapted.model.precision == "int8"
     with pytest.raises(UsageError, match="adapted already"):
         float_source(adapted, None)
@@ -312,6 +304,7 @@ def test_what_cannot_be_adapted_is_refused_with_a_remedy(package, sound, steady_
     ("arguments", "code", "words"),
     [
         ([], 2, "--recipe NAME|PATH, or --adapt"),
+        (["--recipe", "mfn-128", "--force", "--dry-run"], 2, "go with --adapt"),
         (["--adapt", "{files}/fan.asd"], 2, "--data"),
         (["--adapt", "{files}/fan.asd", "--recipe", "mfn-128", "--data", "{files}/data"], 2, "--recipe does not go"),
         (["--adapt", "{files}/fan.asd", "--data", "{files}/data", "--out", "{files}/pump.asd"], 2, "--force"),
