@@ -14,10 +14,15 @@ from edge_asd.calibration.thresholds import Calibration
 from edge_asd.contract import LogMelSpec, ModelContract
 from edge_asd.errors import DataError, MissingInputError
 from edge_asd.frontend import log_mel
+from edge_asd.inference.onnx import MAX_BATCH
 from edge_asd.windows import Windows, clip_samples, clip_windows, padded, window_starts
 
 LOG_MEL_SUFFIX = ".npy"
 """A clip may also be a published dump of log-mel frames."""
+
+
+MOST_VALUES = 2**24
+"""Numbers in the windows of a clip that are held at once: 64 MiB."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,20 @@ class Clip:
             yield Clip(frames, None if self.sound is None else self.sound[begin : begin + size])
             first += len(frames)
 
-    def windows(self, contract: ModelContract) -> np.ndarray | Windows:
-        """All its windows, as `clip_windows` cuts them; with their samples where the sound was kept."""
-        frames, _ = clip_windows(self.frames, contract)
-        return frames if self.sound is None else Windows(frames, clip_samples(self.sound, len(self), contract))
+    def windows(self, contract: ModelContract, starts: np.ndarray | None = None) -> np.ndarray | Windows:
+        """All its windows, or those at `starts`, as `clip_windows` cuts them; with samples where the sound was kept."""
+        frames, _ = clip_windows(self.frames, contract, starts)
+        return frames if self.sound is None else Windows(frames, clip_samples(self.sound, len(self), contract, starts))
+
+    def parts(self, contract: ModelContract) -> Iterator[np.ndarray | Windows]:
+        """All its windows in order, so many at a time as fit the memory: they overlap, an hour would take gigabytes."""
+        values = contract.window_frames * contract.features.n_mels
+        if self.sound is not None:
+            values += contract.window_samples
+        size = max(1, MOST_VALUES // values // MAX_BATCH) * MAX_BATCH
+        starts = window_starts(len(self), contract)
+        for first in range(0, len(starts), size):
+            yield self.windows(contract, starts[first : first + size])
 
     def require_sound(self, contract: ModelContract) -> None:
         """Raise DataError where only frames are at hand."""

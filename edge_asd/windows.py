@@ -37,8 +37,10 @@ class Windows:
             yield Windows(self.frames[chosen], None if self.samples is None else self.samples[chosen])
 
 
-def clip_windows(frames: np.ndarray, contract: ModelContract) -> tuple[np.ndarray, np.ndarray]:
-    """All windows of one clip.
+def clip_windows(
+    frames: np.ndarray, contract: ModelContract, starts: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """All windows of one clip, or those at `starts`, some of `window_starts`.
 
     frames: float32 [n, n_mels], n >= 1. A clip shorter than a window becomes one window by the contract's
     `short_clip` rule. Where the steps leave a rest, a last window ends with the clip, so that no frame goes unheard.
@@ -48,7 +50,7 @@ def clip_windows(frames: np.ndarray, contract: ModelContract) -> tuple[np.ndarra
     if frames.ndim != 2 or frames.shape[1] != contract.features.n_mels or len(frames) == 0:
         raise DataError(f"log-mel of shape {list(frames.shape)}, expected [frames, {contract.features.n_mels}]")
     size = contract.window_frames
-    starts = window_starts(len(frames), contract)
+    starts = window_starts(len(frames), contract) if starts is None else starts
     if len(frames) < size:
         return lengthened(frames, size, contract.short_clip)[None], starts
     every = np.lib.stride_tricks.sliding_window_view(frames, size, axis=0).transpose(0, 2, 1)
@@ -70,8 +72,10 @@ def padded(samples: np.ndarray, spec: LogMelSpec) -> np.ndarray:
     return np.concatenate((half, np.asarray(samples, np.float32), half))
 
 
-def clip_samples(sound: np.ndarray, n_frames: int, contract: ModelContract) -> np.ndarray:
-    """The waveform of all windows `clip_windows` makes of a clip, float32 [k, window_samples].
+def clip_samples(
+    sound: np.ndarray, n_frames: int, contract: ModelContract, starts: np.ndarray | None = None
+) -> np.ndarray:
+    """The waveform of the windows that `clip_windows` makes of a clip, float32 [k, window_samples].
 
     sound: float32, what `n_frames` frames were computed from, the first from its first sample on (`padded`). A clip
     shorter than a window is lengthened by the same rule.
@@ -79,8 +83,8 @@ def clip_samples(sound: np.ndarray, n_frames: int, contract: ModelContract) -> n
     spec, size = contract.features, contract.window_samples
     if n_frames < contract.window_frames:
         return lengthened(sound[: (n_frames - 1) * spec.hop_samples + spec.n_fft], size, contract.short_clip)[None]
-    starts = window_starts(n_frames, contract) * spec.hop_samples
-    return np.lib.stride_tricks.sliding_window_view(sound, size)[starts]
+    starts = window_starts(n_frames, contract) if starts is None else starts
+    return np.lib.stride_tricks.sliding_window_view(sound, size)[starts * spec.hop_samples]
 
 
 def lengthened(rows: np.ndarray, n_rows: int, rule: str) -> np.ndarray:

@@ -7,7 +7,7 @@ checks it. Nothing in it is executed or unpickled.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -130,16 +130,18 @@ class Bundle:
         """Hold log-mel windows [k, window_frames, n_mels], or with their waveform, against normal sound."""
         return self.normal.compare(windows, self._network)
 
-    def windows(self, clip: Clip | np.ndarray) -> np.ndarray | Windows:
-        """All windows of a clip, as `compare` takes them. Raises DataError for frames where the waveform is needed."""
+    def parts(self, clip: Clip | np.ndarray) -> Iterator[np.ndarray | Windows]:
+        """All windows of a clip, some at a time, as `compare` takes them. Raises DataError for frames where the
+        waveform is needed."""
         clip = Clip.of(clip)
         if self.uses_waveform:
             clip.require_sound(self.contract)
-        return clip.windows(self.contract)
+        return clip.parts(self.contract)
 
     def clip_distances(self, clip: Clip | np.ndarray) -> np.ndarray:
         """Distances of the windows of a clip, or of its log-mel frames, from normal sound, float32 [k, scorers]."""
-        return self.normal.distances(features_of(self.normal.specs, self.windows(clip), self._network))
+        specs, network = self.normal.specs, self._network
+        return np.concatenate([self.normal.distances(features_of(specs, part, network)) for part in self.parts(clip)])
 
     def score_distances(self, distances: np.ndarray, n_frames: int) -> ClipScore:
         """Score a clip of `n_frames` frames whose windows' distances [k, scorers] are at hand."""

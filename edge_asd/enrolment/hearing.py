@@ -176,17 +176,20 @@ def pieces_of(n_frames: int, contract: ModelContract) -> int:
 def _piece(
     clip: Clip, contract: ModelContract, specs: Sequence[ScorerSpec], embedder: Embedder | None, keep: bool
 ) -> HeardPiece:
-    windows = clip.windows(contract)
-    frames = Windows.of(windows).frames
-    features = features_of(specs, windows, embedder)
-    spectra_db = features["spectrum"] if "spectrum" in features else window_spectra(frames)
+    features, spectra_db, rhythms = [], [], []
+    for windows in clip.parts(contract):
+        frames = Windows.of(windows).frames
+        own = features_of(specs, windows, embedder)
+        features.append(own)
+        spectra_db.append(own["spectrum"] if "spectrum" in own else window_spectra(frames))
+        rhythms.append(loudness_spectra(frames))
     return HeardPiece(
-        features=features,
-        spectra_db=spectra_db,
+        features={name: np.concatenate([own[name] for own in features]) for name in features[0]},
+        spectra_db=np.concatenate(spectra_db),
         impulsiveness_db=impulsiveness_db(clip.frames),
         n_frames=len(clip),
         frames=clip.frames if keep else None,
-        rhythms=loudness_spectra(frames),
+        rhythms=np.average(rhythms, axis=0, weights=[len(own) for own in spectra_db]).astype(np.float32),
     )
 
 

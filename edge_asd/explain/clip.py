@@ -11,7 +11,7 @@ from edge_asd.clips import Clip, ClipScore
 from edge_asd.contract import LogMelSpec
 from edge_asd.explain.findings import Explanation
 from edge_asd.pictures import Mark, Spectra, comparison_png
-from edge_asd.windows import Windows, window_starts
+from edge_asd.windows import clip_windows, window_starts
 
 if TYPE_CHECKING:
     from edge_asd.bundle.bundle import Bundle
@@ -66,13 +66,15 @@ def explain_clip(clip: Clip | np.ndarray, bundle: Bundle) -> ClipExplanation:
     """Explain a recording, or its log-mel frames [n, n_mels], n >= 1, by its most anomalous windows."""
     contract, normal = bundle.contract, bundle.normal
     spec = contract.features
-    frames, heard = Clip.of(clip).frames, bundle.windows(clip)
-    windows, starts = Windows.of(heard).frames, window_starts(len(frames), contract)
-    comparison = bundle.compare(heard)
-    window_scores = bundle.clip_calibration.fusion.score(comparison.distances)
+    frames = Clip.of(clip).frames
+    starts = window_starts(len(frames), contract)
+    compared = [bundle.compare(part) for part in bundle.parts(clip)]
+    distances = np.concatenate([part.distances for part in compared])
+    nearest = np.concatenate([part.nearest for part in compared])
+    window_scores = bundle.clip_calibration.fusion.score(distances)
     worst = np.argsort(-window_scores, kind="stable")[:WINDOWS_AT_MOST]
     worst = np.sort(worst[window_scores[worst] >= WORST_SHARE * window_scores[worst[0]]])
-    nearest = comparison.nearest
+    windows, _ = clip_windows(frames, contract, starts[worst])
     hop_s = spec.hop_samples / spec.rate_hz
     enrolled = normal.spectra.mean_db
     lowest, highest = np.percentile(enrolled, (1.0, 99.0), axis=0)
@@ -82,10 +84,10 @@ def explain_clip(clip: Clip | np.ndarray, bundle: Bundle) -> ClipExplanation:
     return ClipExplanation(
         frames=frames,
         spec=spec,
-        score=bundle.score_distances(comparison.distances, len(frames)),
-        explanation=normal.explain(windows[worst], nearest[worst], spec),
+        score=bundle.score_distances(distances, len(frames)),
+        explanation=normal.explain(windows, nearest[worst], spec),
         from_s=float(starts[worst[0]]) * hop_s,
         to_s=float(min(starts[worst[-1]] + contract.window_frames, len(frames))) * hop_s,
         normal_db=enrolled[nearest[window_of_frame]],
-        spectra=Spectra(windows[worst].mean(axis=(0, 1)), enrolled[nearest[worst]].mean(axis=0), lowest, highest),
+        spectra=Spectra(windows.mean(axis=(0, 1)), enrolled[nearest[worst]].mean(axis=0), lowest, highest),
     )

@@ -18,6 +18,7 @@ from edge_asd.clips import Clip
 from edge_asd.enrolment.adaptation import Admitted, adapted_normal
 from edge_asd.enrolment.appending import appended, blank_enrolment
 from edge_asd.enrolment.enrol import Enrolment
+from edge_asd.enrolment.hearing import hear_samples
 from edge_asd.errors import DataError
 from edge_asd.explain.clip import explain_clip
 from edge_asd.frontend import LogMel, log_mel
@@ -77,6 +78,20 @@ def test_a_stream_scores_as_a_clip_of_the_same_sound(duo, steady_sound) -> None:
     np.testing.assert_allclose([score.window_score for score in found], of_clip[inner], rtol=1e-3)
 
 
+def test_a_long_clip_is_heard_part_by_part_with_the_same_scores(duo, steady_sound, monkeypatch) -> None:
+    clip = clip_of(duo, steady_sound(9.0, seed=5))
+    together, explained = duo.clip_distances(clip), explain_clip(clip, duo)
+    monkeypatch.setattr("edge_asd.clips.MOST_VALUES", 1)
+    parts = list(clip.parts(duo.contract))
+    assert len(parts) == 5 and sum(map(len, parts)) == len(together)
+    np.testing.assert_allclose(duo.clip_distances(clip), together, rtol=1e-5, atol=1e-6)
+    again = explain_clip(clip, duo)
+    assert (again.from_s, again.to_s, again.score.n_windows) == (explained.from_s, explained.to_s, len(together))
+    (piece,) = hear_samples(steady_sound(9.0, seed=5), "s", duo.contract, SPECS, duo.embedder).pieces
+    np.testing.assert_allclose(duo.normal.distances(piece.features), together, rtol=1e-5, atol=1e-6)
+    assert piece.rhythms is not None and np.isfinite(piece.rhythms).all()
+
+
 def test_after_a_gap_no_window_holds_samples_from_before_it(duo, steady_sound) -> None:
     before, after = steady_sound(1.3, seed=1), steady_sound(2.0, seed=2)
     broken, fresh = duo.detector(), duo.detector()
@@ -105,7 +120,7 @@ def test_a_scorer_alone_enrols_by_itself_and_ranks_as_its_numbers_do(flow, stead
     raw, scores = [], []
     for sound in sounds:
         frames = log_mel(sound, FLOW_CONTRACT.features)
-        raw.append(float(load_embedder(flow.model).score(loaded.windows(frames)).mean()))
+        raw.append(float(load_embedder(flow.model).score(Clip(frames).windows(loaded.contract)).mean()))
         scores.append(loaded.score_clip(frames).score)
     assert np.argsort(scores).tolist() == np.argsort(raw).tolist()  # the published window mean, whatever its sign
     assert scores[-1] > 50
