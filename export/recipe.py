@@ -82,6 +82,11 @@ class ObjectiveSettings:
 
     kind: str = "classification"
 
+    @property
+    def needs_sections(self) -> bool:
+        """Whether training must be told the sections of the recordings by name."""
+        return False
+
 
 @dataclass(frozen=True)
 class AugmentSettings:

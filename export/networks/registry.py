@@ -24,6 +24,7 @@ KINDS: dict[str, str] = {
     "stgram": "export.networks.stgram",
     "maf": "export.networks.flow",
     "panns-clvae": "export.networks.panns_clvae",
+    "w2v-ast": "export.networks.w2v_ast",
 }
 """Kind -> module."""
 

@@ -1,9 +1,9 @@
 """wav2vec 2.0 and the Audio Spectrogram Transformer side by side (a DCASE 2024 Task 2 report, Kim et al.).
 
 Each of two sub-systems hears the waveform twice: wav2vec 2.0 (Baevski et al. 2020, arXiv 2006.11477), its frames pooled
-to a mean and a standard deviation, and the Audio Spectrogram Transformer (Gong et al. 2021, arXiv 2104.01778), its class
-token. These three vectors are stacked and a small CNN makes one of them. The sub-systems learn different classes, and
-the embedding is a weighted mean of theirs.
+to a mean and a standard deviation, and the Audio Spectrogram Transformer (Gong et al. 2021, arXiv 2104.01778), of which
+the class token is taken. These three vectors are stacked and a small CNN makes one of them. The sub-systems learn
+different classes, and the embedding is a weighted mean of theirs.
 
 The report leaves the CNN open; here: a convolution over the hidden axis from three channels to `fusion_channels`, batch
 normalisation, ReLU, and a convolution to one channel.

@@ -21,6 +21,7 @@ KINDS: dict[str, str] = {
     "cl-vae": "export.objectives.cl_vae",
     "classification": "export.objectives.classification",
     "likelihood": "export.objectives.likelihood",
+    "sub-systems": "export.objectives.sub_systems",
 }
 """Kind -> module."""
 

@@ -98,21 +98,17 @@ def test_loudness_is_heard_by_one_transformer_only(network):
     assert (one - other)[:, :2].abs().max() < 1e-2 * (one - other)[:, 2].abs().max()
 
 
-def test_onnx_gives_what_torch_gives(network, sounds):
+def test_onnx_gives_what_torch_gives(network, recipe, sounds):
     import onnxruntime
 
-    from export.onnx_export import to_onnx
+    from export.onnx_export import graphs_to_onnx
 
-    exported = to_onnx(network.graphs()["embedder"], network_contract(network), "embedder")
+    exported = graphs_to_onnx(network, recipe.model_contract())["embedder"]
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
     assert [(i.name, i.shape[1:]) for i in session.get_inputs()] == [("waveform", [SAMPLES])]
     with torch.no_grad():
         wanted = network(torch.from_numpy(sounds)).numpy()
     np.testing.assert_allclose(session.run(None, {"waveform": sounds})[0], wanted, atol=2e-5)
-
-
-def network_contract(network):
-    return Recipe(name="tiny-w2v", contract=ContractSettings(window_frames=64), model=TINY).model_contract()
 
 
 def test_published_directories_load_into_both_sub_systems(network, recipe, tmp_path):
