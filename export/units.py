@@ -81,7 +81,7 @@ def _unit(
 ) -> Unit:
     clips = classes_of(found, own, folder)
     contract = recipe.contract
-    tells_sections = SECTION in recipe.model.scorer_inputs
+    tells_sections = SECTION in recipe.model.scorer_inputs or recipe.objective.needs_sections
     if tells_sections:
         contract = dataclasses.replace(contract, sections=clips.section_names)
     own = dataclasses.replace(own, subsets=())

@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from edge_asd.contract import WAVEFORM
 from edge_asd.errors import ConfigError, DataError, MissingInputError
@@ -152,10 +151,9 @@ class W2vAst(Network):
     def graphs(self) -> dict[str, nn.Module]:
         """One graph, its weight normalisation multiplied out."""
         plain = copy.deepcopy(self).eval()
-        for module in plain.modules():
-            if parametrize.is_parametrized(module):
-                for name in list(module.parametrizations):
-                    parametrize.remove_parametrizations(module, name)
+        for sub_system in (plain.first, plain.second):
+            positions = sub_system.wav2vec2.encoder.pos_conv_embed
+            positions.conv = _plain(positions.conv)
         return {EMBEDDER: plain}
 
     def load_published(self, paths: Mapping[str, Path], note: Callable[[str], None]) -> None:
@@ -169,6 +167,17 @@ class W2vAst(Network):
             for sub_system in (self.first, self.second):
                 getattr(sub_system, name).load_state_dict(loaded.state_dict())
             note(f"{name}: weights of {path}")
+
+
+def _plain(conv: nn.Conv1d) -> nn.Conv1d:
+    """The same convolution with a weight of its own. (Taking the parametrization off would take it off the class, which
+    a copy shares with its original.)"""
+    made = nn.Conv1d(
+        conv.in_channels, conv.out_channels, conv.kernel_size[0], padding=conv.padding[0], groups=conv.groups
+    )
+    made.weight = nn.Parameter(conv.weight.detach().clone(), requires_grad=False)
+    made.bias = conv.bias
+    return made
 
 
 def _wav2vec2(settings: Settings) -> Wav2Vec2Model:
