@@ -97,7 +97,15 @@ def adapt(
         made = _made(target, evidence, machines, final.int8, source, settings, seed)
         model = _adapted_model(target.bundle.model, final.network, made)
         provenance = {**target.bundle.provenance, "edge_asd": __version__, "adapted": made}
-        outcomes.append(Outcome(evidence, enrolled(target.bundle, model, target.sound.clips, enrolled_s, provenance)))
+        candidate = enrolled(
+            target.bundle,
+            model,
+            target.sound.clips,
+            allowance=max(target.bundle.clip_calibration.allowance, default=1.0),
+            enrolled_s=enrolled_s,
+            provenance=provenance,
+        )
+        outcomes.append(Outcome(evidence, candidate))
     return outcomes
 
 
@@ -115,7 +123,8 @@ class Judge:
         out = HeldOut.of(bundle.contract.features, sound, held, self._pretenders, others)
         rest = sound.part(sound.folds() != held).clips
         model = dataclasses.replace(model, contract=bundle.contract)
-        before, after = (enrolled(bundle, network, rest, 0.0, {}) for network in (bundle.model, model))
+        # Without what is allowed for other days: thresholds as wide as that would hide every false alarm.
+        before, after = (enrolled(bundle, network, rest, allowance=1.0) for network in (bundle.model, model))
         return fold_evidence(before, after, out)
 
 

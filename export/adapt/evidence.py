@@ -133,9 +133,18 @@ class Evidence:
 
 
 def enrolled(
-    parent: Bundle, model: Model, clips: Sequence[SoundClip], enrolled_s: float, provenance: dict[str, Any]
+    parent: Bundle,
+    model: Model,
+    clips: Sequence[SoundClip],
+    *,
+    allowance: float,
+    enrolled_s: float = 0.0,
+    provenance: Mapping[str, Any] | None = None,
 ) -> Bundle:
-    """A bundle of these clips with another network and all settings of `parent`."""
+    """A bundle of these clips with another network and all settings of `parent`.
+
+    allowance: `Enrolment.session_allowance`.
+    """
     kept = parent.enrolment.get("bank_budget") or {}
     enrolment = Enrolment(
         model,
@@ -149,10 +158,12 @@ def enrolled(
         enrolled_s=enrolled_s,
         strict=False,
         keep_frames=parent.frames is not None,
+        session_allowance=allowance,
+        aggregation=parent.aggregation,
     )
     for clip in clips:
         enrolment.add_samples(clip.samples, clip.name, clip.group, clip.domain, clip.start_s)
-    return enrolment.finish(provenance)
+    return enrolment.finish(dict(provenance or {}))
 
 
 @dataclass(frozen=True)
