@@ -1,7 +1,7 @@
 """What `edge-asd train --adapt` costs and does: accuracy before and after on labelled cases, and whether its guard,
 which hears the enrolment only, chose right.
 
-    python -m benchmarks.adapt CASES.csv [--cases NAMES] [--steps N] [--seed N]
+    python -m benchmarks.adapt CASES.csv [--cases NAMES] [--steps N] [--anchor W] [--seed N]
     python -m benchmarks.adapt --time [MINUTES]
 
 CASES.csv as for `edge-asd evaluate`. Each case's enrolment is adapted to, whatever its length; its test rows are scored
@@ -46,9 +46,10 @@ def main() -> int:
     parser.add_argument("--cases", dest="names", help="which of them, joined by commas (default: those with anomalies)")
     parser.add_argument("--time", type=float, nargs="?", const=10.0, metavar="MINUTES", help="time, on simulated sound")
     parser.add_argument("--steps", type=int, default=TuneSettings.steps, help="of fine-tuning")
+    parser.add_argument("--anchor", type=float, default=TuneSettings.anchor_weight, help="weight of the old embedding")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    settings = TuneSettings(steps=args.steps)
+    settings = TuneSettings(steps=args.steps, anchor_weight=args.anchor)
     if args.time is not None:
         _timed(args.time, settings, args.seed)
     if args.cases is not None:
