@@ -6,11 +6,11 @@ It travels as `model.json` inside the model package and the bundle; no code assu
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from edge_asd.errors import DataError
+from edge_asd.keyed import KeyedReader
 
 
 @dataclass(frozen=True)
@@ -202,40 +202,8 @@ class ModelContract:
     @classmethod
     def from_dict(cls, data: Any) -> ModelContract:
         """Check and build from parsed JSON. Raises DataError naming the first wrong key."""
-        fields = _checked(cls, data, "contract")
-        fields["features"] = LogMelSpec(**_checked(LogMelSpec, fields["features"], "contract.features"))
-        for name in _GRAPHS[:-1]:
-            if name in fields:
-                fields[name] = tuple(fields[name])
-        return cls(**fields)
+        return _READER.read(cls, data, "contract")
 
 
+_READER = KeyedReader(upgrade="the model was made by a newer edge-asd: upgrade")
 _GRAPHS = ("inputs", "scorer_inputs", "outputs", "sections", "section")
-_TYPES: dict[str, tuple[type, ...]] = {
-    "int": (int,),
-    "float": (int, float),
-    "str": (str,),
-    "LogMelSpec": (dict,),
-    "tuple[str, ...]": (list, tuple),
-}
-
-
-def _checked(cls: type, data: Any, where: str) -> dict[str, Any]:
-    """`data` as constructor arguments of dataclass `cls`: no key unknown, none of the wrong type, none missing."""
-    if not isinstance(data, dict):
-        raise DataError(f"{where}: expected an object, found {type(data).__name__}")
-    known = {f.name: f for f in dataclasses.fields(cls)}
-    for key, value in data.items():
-        if key not in known:
-            raise DataError(f"{where}: unknown key {key!r}", remedy="the model was made by a newer edge-asd: upgrade")
-        allowed = _TYPES[str(known[key].type)]
-        if isinstance(value, bool) or not isinstance(value, allowed):
-            raise DataError(f"{where}.{key}: {value!r} is not of type {known[key].type}")
-        if isinstance(value, (list, tuple)) and not all(isinstance(name, str) for name in value):
-            raise DataError(f"{where}.{key}: {value!r} is not a list of names")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise DataError(f"{where}.{key}: {value!r} is not a finite number")
-    for name, field in known.items():
-        if name not in data and field.default is dataclasses.MISSING:
-            raise DataError(f"{where}: key {name!r} is missing")
-    return dict(data)

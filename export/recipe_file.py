@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import typing
 from pathlib import Path
 from typing import Any
 
 from edge_asd.config.nearest import nearest
 from edge_asd.errors import ConfigError, DataError, MissingInputError
+from edge_asd.keyed import KeyedReader
 from export.recipe import NetworkSettings, ObjectiveSettings, Recipe
 from export.recipe_checks import check_recipe
 
@@ -24,7 +24,7 @@ def load_recipe(name_or_path: str | Path) -> Recipe:
     """
     path = _found(name_or_path)
     try:
-        recipe = _build(Recipe, _read(path), str(path))
+        recipe = _READER.read(Recipe, _read(path), str(path))
         recipe.model_contract()
         check_recipe(recipe)
     except DataError as error:
@@ -90,56 +90,18 @@ def as_yaml(recipe: Recipe) -> str:
     return yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(recipe))), sort_keys=False)
 
 
-def _build(cls: type, data: Any, where: str) -> Any:
-    """Parsed YAML as dataclass `cls`, nested ones included."""
-    if not isinstance(data, dict):
-        raise ConfigError(f"{where}: expected keys and values, found {type(data).__name__}")
-    if cls in (NetworkSettings, ObjectiveSettings):
-        cls = _of_kind(cls, data.get("kind"), where)
-    types = typing.get_type_hints(cls)
-    names = [f.name for f in dataclasses.fields(cls)]
-    values = {}
-    for key, value in data.items():
-        if key not in names:
-            near = nearest(str(key), names)
-            raise ConfigError(f"{where}: unknown key {key!r}", remedy=f"the nearest known key is {near!r}")
-        values[key] = _convert(types[key], value, f"{where}: {key}")
-    for f in dataclasses.fields(cls):
-        if f.name not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"{where}: key {f.name!r} is missing")
-    return cls(**values)
-
-
-def _of_kind(cls: type, kind: Any, where: str) -> type:
+def _of_kind(cls: type, data: dict[str, Any], where: str) -> type:
     """The settings of the kind that is named; without a name those of the default kind."""
+    if cls not in (NetworkSettings, ObjectiveSettings):
+        return cls
     from export.networks import registry as networks
     from export.objectives import registry as objectives
 
-    wanted = cls.kind if kind is None else kind  # type: ignore[attr-defined]
+    kind = data.get("kind")
+    wanted = cls.kind if kind is None else kind
     if not isinstance(wanted, str):
         raise ConfigError(f"{where}: kind: {kind!r} is not of type str")
     return networks.settings_of(wanted) if cls is NetworkSettings else objectives.settings_of(wanted)
 
 
-def _convert(wanted: Any, value: Any, where: str) -> Any:
-    if dataclasses.is_dataclass(wanted):
-        return _build(typing.cast(type, wanted), value, where)
-    origin, parts = typing.get_origin(wanted), typing.get_args(wanted)
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise ConfigError(f"{where}: {value!r} is not a table of keys and values")
-        return {_convert(parts[0], k, where): _convert(parts[1], v, f"{where}: {k}") for k, v in value.items()}
-    if origin is tuple and parts[-1] is Ellipsis:
-        if not isinstance(value, list):
-            raise ConfigError(f"{where}: {value!r} is not a list")
-        return tuple(_convert(parts[0], v, where) for v in value)
-    if origin is tuple:
-        if isinstance(value, list) and len(value) == 2:
-            low, high = (_convert(float, v, where) for v in value)
-            if low <= high:
-                return (low, high)
-        raise ConfigError(f"{where}: {value!r} is not [lowest, highest]")
-    number = wanted is float and isinstance(value, int) and not isinstance(value, bool)
-    if type(value) is not wanted and not number:
-        raise ConfigError(f"{where}: {value!r} is not of type {wanted.__name__}")
-    return wanted(value)
+_READER = KeyedReader(ConfigError, choose=_of_kind)

@@ -135,8 +135,8 @@ def test_a_front_end_that_cannot_be_is_refused_with_the_value(change: dict[str, 
         ({"inputs": ["embedding"]}, "inputs 'embedding' is none of"),
         ({"inputs": []}, "inputs is empty"),
         ({"inputs": ["waveform", "waveform"]}, "or one twice"),
-        ({"inputs": "waveform"}, "inputs: 'waveform' is not of type"),
-        ({"inputs": [1]}, "inputs: .* is not a list of names"),
+        ({"inputs": "waveform"}, "inputs: 'waveform' is not a list"),
+        ({"inputs": [1]}, "inputs: 1 is not of type str"),
         ({"scorer_inputs": ["log-mel"]}, "scorer_inputs and outputs belong together"),
         ({"outputs": ["likelihood"]}, "scorer_inputs and outputs belong together"),
         ({"scorer_inputs": ["section"], "outputs": ["likelihood"]}, "sections is empty"),
@@ -145,7 +145,7 @@ def test_a_front_end_that_cannot_be_is_refused_with_the_value(change: dict[str, 
         ({"input_scale_db": 0.0}, "input_scale_db is 0.0"),
         ({"input_scale_db": math.inf}, "input_scale_db: inf"),
         ({"name": 5}, "name: 5"),
-        ({"features": None}, "features: None"),
+        ({"features": None}, "features: expected keys and values, found NoneType"),
         ({"quantum": True}, "unknown key 'quantum'; the model was made by a newer edge-asd: upgrade"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else value,
@@ -165,7 +165,7 @@ def test_a_missing_key_is_named(key: str) -> None:
 
 @pytest.mark.parametrize("data", [None, [], "contract", 4])
 def test_what_is_no_object_is_refused(data: object) -> None:
-    with pytest.raises(DataError, match="expected an object"):
+    with pytest.raises(DataError, match="expected keys and values"):
         ModelContract.from_dict(data)
 
 

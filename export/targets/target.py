@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from edge_asd.config.nearest import nearest
-from edge_asd.errors import DataError, UsageError
+from edge_asd.errors import UsageError
+from edge_asd.keyed import KeyedReader
 
 FOLDER = Path(__file__).parent
 _OLDEST_GLIBC = 17
@@ -75,12 +74,5 @@ def load_target(name: str) -> Target:
             f"unknown target {name!r}", remedy=f"did you mean {nearest(name, names())!r}? Known: {', '.join(names())}"
         )
     path = FOLDER / f"{name}.yaml"
-    data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
-    known = {f.name for f in dataclasses.fields(Target)}
-    try:
-        target = Target(name=name, **data)
-    except TypeError as error:
-        raise DataError(
-            f"{path.name}: {error}", remedy=f"its keys are {', '.join(sorted(known - {'name'}))}"
-        ) from error
-    return dataclasses.replace(target, glibc=str(target.glibc))
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return KeyedReader().read(Target, {"name": name, **data}, path.name)
