@@ -7,14 +7,14 @@ dynamic, where ranges are measured as it runs.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 
+from edge_asd.contract import LOG_MEL, SECTION, tensor_name
 from edge_asd.errors import ConfigError, DataError
-from export.onnx_export import INPUT
 
 CALIBRATION_BATCH = 16
 WEIGHTED = ("Conv", "MatMul", "Gemm")
@@ -28,18 +28,22 @@ class Quantiser:
     """A float ONNX network with the ranges of its activations, measured once, quantised as often as asked.
 
     network: the float network.
-    inputs: what it will see, float32 [n, 1, frames, mels], normalised.
+    inputs: what it will see, normalised log-mel float32 [n, 1, frames, mels], or each of its inputs by the contract's
+        name, [n, ...].
     layers: names of the operations that multiply by weights, in order from the input.
     Raises DataError when the inputs hold nothing to learn ranges from.
     """
 
-    def __init__(self, network: bytes, inputs: np.ndarray) -> None:
+    def __init__(self, network: bytes, inputs: np.ndarray | Mapping[str, np.ndarray]) -> None:
         from onnxruntime.quantization import CalibrationMethod
         from onnxruntime.quantization.calibrate import create_calibrator
         from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
         from onnxruntime.quantization.shape_inference import quant_pre_process
 
-        check_inputs(inputs)
+        fed = inputs if isinstance(inputs, Mapping) else {LOG_MEL: inputs}
+        for name, array in fed.items():
+            if name != SECTION:
+                check_inputs(array)
         with tempfile.TemporaryDirectory() as folder:
             source, prepared, augmented = (str(Path(folder) / name) for name in ("source", "prepared", "augmented"))
             Path(source).write_bytes(network)
@@ -52,7 +56,7 @@ class Quantiser:
             calibrator = create_calibrator(
                 prepared, self._operations, augmented_model_path=augmented, calibrate_method=CalibrationMethod.MinMax
             )
-            calibrator.collect_data(_Calibration(inputs))
+            calibrator.collect_data(_Calibration({tensor_name(name): array for name, array in fed.items()}))
             self._ranges = calibrator.compute_data()
         stored = {tensor.name for tensor in graph.initializer}
         self.layers = [n.name for n in graph.node if n.op_type in WEIGHTED and stored.intersection(n.input[:2])]
@@ -112,14 +116,15 @@ def check_inputs(inputs: np.ndarray) -> None:
 
 
 class _Calibration:
-    """ONNX Runtime's calibration reader over an array."""
+    """ONNX Runtime's calibration reader over arrays, the graph's name of each input -> [n, ...]."""
 
-    def __init__(self, windows: np.ndarray) -> None:
-        self._batches: Iterator[np.ndarray] = (
-            windows[start : start + CALIBRATION_BATCH] for start in range(0, len(windows), CALIBRATION_BATCH)
+    def __init__(self, inputs: Mapping[str, np.ndarray]) -> None:
+        n = len(next(iter(inputs.values())))
+        starts = range(0, n, CALIBRATION_BATCH)
+        self._batches: Iterator[dict[str, np.ndarray]] = (
+            {name: array[start : start + CALIBRATION_BATCH] for name, array in inputs.items()} for start in starts
         )
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         """The next batch, None at the end."""
-        batch = next(self._batches, None)
-        return None if batch is None else {INPUT: batch}
+        return next(self._batches, None)

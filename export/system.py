@@ -2,6 +2,7 @@
 
 RUN/            one network's training run (see `export.run_folder`); of several networks, RUN/<name>/ each
 RUN/model/      its model package, of the best state, in float; of several, RUN/model/<name>/
+RUN/data.txt    the data set's directory, for `edge-asd export --bundle`
 RUN/bundles/    <machine>_<section>.asd, enrolled with the training clips of both domains
 """
 
@@ -114,12 +115,15 @@ def enrol_machine(
         smoothing_s=scoring.smoothing_s or DEFAULT_SMOOTHING_S,
         enrolled_s=time.time() if now_s is None else now_s,
         strict=False,
+        # As published, a threshold is the percentile itself; by default it allows for days that were not heard.
+        session_allowance=1.0 if scoring.aggregation == "mean" else None,
         aggregation=Aggregation() if scoring.aggregation == "mean" else None,
     )
     for clip in found.by_section[place]:
         enrolment.add_clip(Path(clip.file), on_note=note, domain=clip.domain or None)
     n_clips = len(found.by_section[place])
-    return enrolment.finish({"source": f"{n_clips} training clips of {machine} section {section}", **_of(model)})
+    source = f"{n_clips} training clips of {machine} section {section}"
+    return enrolment.finish({"source": source, "machine": machine, "section": section, **_of(model)})
 
 
 def enrol_unit(

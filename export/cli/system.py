@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from edge_asd.atomic import write_atomically
 from edge_asd.cli.progress import Once, Progress, note
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def train_system(recipe: Recipe, found: MachineClips, args: argparse.Namespace) 
     from export.published import published_weights
     from export.recordings import remarks
     from export.system import BUNDLES, enrol_unit, train_unit
+    from export.system_bundle import DATA
     from export.units import units, unserved
 
     clips = [clip.file for own in found.by_section.values() for clip in own]
@@ -31,6 +33,8 @@ def train_system(recipe: Recipe, found: MachineClips, args: argparse.Namespace) 
     if left_out:
         note(f"{len(left_out)} machines' sections are served by no network of this recipe: {', '.join(left_out[:4])}")
     published = published_weights(build_network(made[0].recipe).published, recipe.weights, note)
+    args.out.mkdir(parents=True, exist_ok=True)
+    write_atomically(args.out / DATA, f"{args.data.absolute()}\n".encode())
     progress, once = Progress(1.0), Once()
 
     def say(line: str) -> None:

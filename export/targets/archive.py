@@ -34,11 +34,13 @@ def write_archive(
     *,
     kernel: bool = True,
     extra_wheels: Sequence[Path] = (),
+    more: Sequence[Path] = (),
     on_note: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Write `edge-asd-TARGET.tar.gz` into the directory `out`; give its path.
 
     bundle: what is read from `bundle_path`. kernel: with the C kernel compiled for the board.
+    more: bundles of other machines, to lie beside it.
     extra_wheels: to take as well, see `export.targets.wheels.download`. on_note: told what takes time.
 
     Raises UnavailableError (no compiler, no index), DataError for a bundle the board cannot run, StorageError.
@@ -57,8 +59,9 @@ def write_archive(
             on_note(f"Debian's {', '.join(target.debian_packages)}")
             (folder / "debs").mkdir()
             debian_archives(target, folder / "debs")
-        (folder / bundle_path.name).write_bytes(bundle_path.read_bytes())
-        (folder / "config.yaml").write_text(config_text(target, bundle_path.name))
+        for path in (bundle_path, *more):
+            (folder / path.name).write_bytes(path.read_bytes())
+        (folder / "config.yaml").write_text(config_text(target, bundle_path.name, [path.name for path in more]))
         (folder / "edge-asd.service").write_text(unit_text(f"{PREFIX}/bin/edge-asd"))
         (folder / "install.sh").write_text(installer_text(target))
         files = sorted(p for p in folder.rglob("*") if p.is_file() and ".kernel" not in p.parts)
@@ -81,8 +84,8 @@ def check_bundle(target: Target, bundle: Bundle, path: Path) -> None:
     )
 
 
-def config_text(target: Target, bundle_name: str) -> str:
-    """The board's config.yaml."""
+def config_text(target: Target, bundle_name: str, more: Sequence[str] = ()) -> str:
+    """The board's config.yaml. more: names of other machines' bundles, which it speaks of."""
     import yaml
 
     model: dict[str, Any] = {"bundle": bundle_name, "runtime": target.runtime, "threads": target.threads}
@@ -96,6 +99,8 @@ def config_text(target: Target, bundle_name: str) -> str:
         comment = "# Without a resampler on 32-bit Arm, the device must be one that gives 16 kHz: ALSA's plughw does.\n"
     else:
         settings["audio"] = {"device": None}
+    if more:
+        comment += f"# Beside it lie {', '.join(more)}: name another one, or several under `machines`.\n"
     text = yaml.safe_dump(settings, sort_keys=False)
     return f"# edge-asd on {target.board}. Check after a change: edge-asd config check THIS-FILE\n{comment}{text}"
 

@@ -28,6 +28,8 @@ class Target:
     debian_packages: what must come from Debian because no wheel exists; the virtual environment then sees them.
     debian_proof: Python that runs where those packages are already there.
     accelerator: "none", "cuda" or "tensorrt", see `edge_asd.inference.engine`.
+    gmacs: what it computes in a second by one thread, 10^9 multiply-accumulates, precision -> estimate: measured on one
+        x86-64 core with this project's networks and scaled, see docs/training.md.
     replaceable: package that `--wheel` may bring -> the one it replaces.
     """
 
@@ -45,6 +47,7 @@ class Target:
     debian_packages: list[str] = field(default_factory=list)
     debian_proof: str = ""
     accelerator: str = "none"
+    gmacs: dict[str, float] = field(default_factory=dict)
     replaceable: dict[str, str] = field(default_factory=dict)
 
     def requirements(self, python: str) -> list[str]:

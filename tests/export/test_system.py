@@ -1,5 +1,6 @@
 """The commands on a small generated set: from a recipe to bundles that score."""
 
+import dataclasses
 import json
 import textwrap
 
@@ -20,8 +21,8 @@ RECIPE = """
     contract: {window_frames: 16, step_frames: 8}
     model: {embedding_size: 16, size: 16, depth: 1, heads: 2, mlp_size: 32}
     recordings: {years: [2022], domains: [source], classes: [machine, section]}
-    train: {epochs: 4, groups_per_batch: 4, windows_per_group: 2, warmup_steps: 2, validation_share: 0, patience: 0,
-            checkpoint_steps: 5, learning_rate: 0.003}
+    train: {epochs: 12, groups_per_batch: 4, windows_per_group: 2, warmup_steps: 2, validation_share: 0, patience: 0,
+            checkpoint_steps: 5, learning_rate: 0.01}
     scoring: {scorer: "embedding:knn", machines: {valve: "embedding:gmm"}, aggregation: mean, percentile: 90}
 """
 
@@ -102,7 +103,7 @@ def test_several_networks_have_directories_of_their_own(dataset, tmp_path):
 def test_the_plan_names_networks_operations_and_hours(dataset, tmp_path, capsys):
     assert main(["train", "--recipe", recipe(tmp_path), "--data", str(dataset), "--dry-run", "--json"]) == 0
     plan = json.loads(capsys.readouterr().out)
-    assert plan["steps"] == 4 * (20 // 4) and plan["bundles"] == 4 and plan["classes"] == 4
+    assert plan["steps"] == 12 * (20 // 4) and plan["bundles"] == 4 and plan["classes"] == 4
     assert plan["macs_per_window"] > 10_000 and plan["training_hours"] >= 0.0 and plan["step_seconds"] > 0.0
     assert plan["scorer"].startswith("embedding:knn; valve: embedding:gmm")
     assert main(["train", "--recipe", recipe(tmp_path), "--data", str(dataset), "--dry-run"]) == 0
@@ -118,3 +119,51 @@ def test_what_the_recipe_is_not_made_for_is_refused_before_anything_is_trained(d
     assert main(["train", "--recipe", recipe(tmp_path), "--weights", "panns=a.pth", *given]) == 78
     assert "starts from no such" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_its_bundles_become_int8_for_a_board_and_rank_the_same_clips_alike(run, dataset, tmp_path):
+    from export.system_bundle import bundles_in, in_int8
+
+    paths, lines = bundles_in(run), []
+    assert [path.name for path in paths] == ["fan_00.asd", "fan_03.asd", "valve_00.asd", "valve_03.asd"]
+    made = in_int8(paths[:2], None, lines.append)
+    for path, bundle in made.items():
+        before = load_bundle(path)
+        assert (before.model.precision, bundle.model.precision) == ("fp32", "int8"), lines
+        assert bundle.enrolment["pieces"] == before.enrolment["pieces"] and bundle.aggregation == before.aggregation
+        assert bundle.clip_calibration.percentile == before.clip_calibration.percentile
+    assert sum(line.startswith("embedder: int8, ") for line in lines) == 1  # two bundles of one network, one choice
+    assert sum("rank with a correlation of" in line for line in lines) == 2
+
+
+def test_a_bundle_whose_sound_is_gone_stays_float_and_says_what_it_needs(run, tmp_path):
+    from export.system_bundle import in_int8
+
+    alone = tmp_path / "fan_00.asd"
+    alone.write_bytes((run / "bundles" / "fan_00.asd").read_bytes())
+    lines = []
+    assert in_int8([alone], None, lines.append)[alone].model.precision == "fp32"
+    assert lines == [
+        "fan_00.asd stays float: int8 needs the sound it was enrolled with; give its data set with --enroll DIR"
+    ]
+
+
+def test_a_board_that_cannot_keep_up_is_refused_with_numbers(run, capsys):
+    from edge_asd.errors import UsageError
+    from export.budget import check_budget, load_of
+    from export.targets.target import load_target
+
+    model, board = load_bundle(run / "bundles" / "fan_00.asd").model, load_target("pi4")
+    load = load_of(model)
+    assert load.windows_per_s == pytest.approx(1 / 0.256) and set(load.macs) == {"fp32"}
+    assert check_budget(model, board, "fan_00.asd") == pytest.approx(
+        load.macs["fp32"] / 3.0e9 * load.windows_per_s, rel=1e-6
+    )
+    slow = dataclasses.replace(board, gmacs={"fp32": 0.8e-9 * load.macs["fp32"] * load.windows_per_s})
+    with pytest.raises(
+        UsageError, match=r"fan_00\.asd: .* GMAC a window, 3.91 windows a second.*125 % of pi4's.*--force"
+    ):
+        check_budget(model, slow, "fan_00.asd")
+    lines = []
+    check_budget(model, slow, "fan_00.asd", force=True, note=lines.append)
+    assert lines[0].startswith("warning: fan_00.asd") and "jetson-orin" in lines[0]
