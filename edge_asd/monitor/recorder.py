@@ -12,11 +12,14 @@ STRETCH_S = 10.0
 
 
 def stretches(blocks: Iterable[AudioBlock], rate_hz: int, wanted_s: float, least_s: float) -> Iterator[np.ndarray]:
-    """Cut a stream into stretches of 10 s, float32 [n], none of them across a gap, until `wanted_s` are given.
+    """Cut a stream into stretches, float32 [n], none of them across a gap, until `wanted_s` are given.
 
-    rate_hz: of the blocks. least_s: what is left between two gaps, or at the end, is dropped when it is shorter.
+    rate_hz: of the blocks. least_s: a window; what is left between two gaps, or at the end, is dropped when it is
+    shorter. A stretch has 10 s, or two windows where these are long: enrolment takes it as a piece, see
+    `edge_asd.enrolment.hearing.pieces_of`.
     """
-    wanted, size, least = round(wanted_s * rate_hz), round(STRETCH_S * rate_hz), round(least_s * rate_hz)
+    wanted, least = round(wanted_s * rate_hz), round(least_s * rate_hz)
+    size = max(round(STRETCH_S * rate_hz), 2 * least)
     held: list[np.ndarray] = []
     n_held = given = 0
     for block in blocks:

@@ -80,7 +80,8 @@ def check_bundle(target: Target, bundle: Bundle, path: Path) -> None:
     raise DataError(
         f"{path}: fitted by {bundle.fitted_by}, {target.name} scores by {target.runtime}, and the bundle kept no "
         "frames to be fitted anew",
-        remedy="enrol with --keep-frames, or give --enroll DIR with recordings of normal sound",
+        remedy=("" if bundle.uses_waveform else "enrol with --keep-frames, or ")
+        + "give --enroll DIR with recordings of normal sound",
     )
 
 

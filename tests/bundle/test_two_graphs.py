@@ -18,7 +18,7 @@ from edge_asd.clips import Clip
 from edge_asd.enrolment.adaptation import Admitted, adapted_normal
 from edge_asd.enrolment.appending import appended, blank_enrolment
 from edge_asd.enrolment.enrol import Enrolment
-from edge_asd.enrolment.hearing import hear_samples
+from edge_asd.enrolment.hearing import hear_samples, pieces_of
 from edge_asd.errors import DataError
 from edge_asd.explain.clip import explain_clip
 from edge_asd.frontend import LogMel, log_mel
@@ -90,6 +90,12 @@ def test_a_long_clip_is_heard_part_by_part_with_the_same_scores(duo, steady_soun
     (piece,) = hear_samples(steady_sound(9.0, seed=5), "s", duo.contract, SPECS, duo.embedder).pieces
     np.testing.assert_allclose(duo.normal.distances(piece.features), together, rtol=1e-5, atol=1e-6)
     assert piece.rhythms is not None and np.isfinite(piece.rhythms).all()
+
+
+def test_pieces_of_long_windows_hold_some_that_overlap_those_of_short_ones_stay_as_they_were() -> None:
+    ten_seconds = dataclasses.replace(FLOW_CONTRACT, window_frames=313)
+    assert [pieces_of(1 + round(s * 31.25), ten_seconds) for s in (5, 10, 29, 60, 600)] == [1, 1, 1, 3, 30]
+    assert [pieces_of(1 + round(s * 31.25), FLOW_CONTRACT) for s in (5, 10, 29, 60, 600)] == [1, 1, 3, 6, 60]
 
 
 def test_after_a_gap_no_window_holds_samples_from_before_it(duo, steady_sound) -> None:

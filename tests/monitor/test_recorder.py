@@ -37,3 +37,8 @@ def test_no_stretch_spans_a_gap_and_scraps_are_dropped() -> None:
 def test_a_stream_that_ends_early_gives_what_it_had() -> None:
     got = list(stretches(stream(1500, 100), RATE_HZ, 60.0, least_s=2.0))
     assert [piece.size for piece in got] == [1000, 500]
+
+
+def test_a_stretch_holds_windows_that_overlap_where_they_are_longer_than_half_of_it() -> None:
+    got = list(stretches(stream(9000, 100), RATE_HZ, 60.0, least_s=10.0))
+    assert [part.size for part in got] == [20 * RATE_HZ] * 3
