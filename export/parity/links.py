@@ -68,8 +68,18 @@ REFERENCE = Link("onnx", "fp32", "onnxruntime")
 
 
 def chain(package: Path) -> list[Link]:
-    """All links a package has files for, the reference among them. Raises MissingInputError, DataError."""
-    files = leading(read_manifest(package))
+    """All links a package has files for, the reference among them. Raises MissingInputError, DataError (what it holds
+    is no embedder of log-mel windows alone, the only kind that is played to every link)."""
+    manifest = read_manifest(package)
+    if manifest.get("contract") is not None:
+        contract = ModelContract.from_dict(manifest["contract"])
+        if contract.takes_waveform or not contract.has_embedder:
+            heard = "hears the waveform" if contract.takes_waveform else "gives no embeddings"
+            raise DataError(
+                f"{package}: {contract.name} {heard}, and the links are compared by embeddings of log-mel windows",
+                remedy="measure it with edge-asd evaluate, in either precision",
+            )
+    files = leading(manifest)
     if "fp32" not in files.get("onnx", {}):
         raise DataError(
             f"{package}: no float ONNX network, nothing to compare with", remedy="export it: --precision fp32"

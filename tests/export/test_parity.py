@@ -21,11 +21,12 @@ from edge_asd.errors import DataError, UnavailableError, UsageError
 from edge_asd.inference import load_embedder
 from edge_asd.model_package import DEFAULT_PACKAGE, load_model
 from export.cli import verify as command
-from export.package import add_network
+from export.package import add_network, write_package
 from export.parity import compare, links
 from export.parity.compare import Report, Row, Spread, cosines, verify
 from export.parity.links import REFERENCE, Link, Played, chain, embed
 from export.parity.sound import MachineSound, enrolled, scored
+from tests.fakes.graphs import DUO_CONTRACT, FLOW_CONTRACT
 
 CONTRACT = load_model().contract
 
@@ -139,6 +140,13 @@ def test_the_table_shows_every_row(report: Report) -> None:
     assert any(line.startswith("TFLite int8 ") and "19 of 23" in line for line in lines)
     with_cases = dataclasses.replace(report, rows=(dataclasses.replace(report.rows[2], auc_loss=Spread(0.001, 0.004)),))
     assert "0.0010   0.0040" in command.as_table(with_cases)
+
+
+def test_a_model_that_hears_the_waveform_or_gives_no_embeddings_is_refused_by_name(tmp_path: Path) -> None:
+    for contract, words in ((DUO_CONTRACT, "duo hears the waveform"), (FLOW_CONTRACT, "flow gives no embeddings")):
+        write_package(tmp_path / contract.name, contract, {("onnx", "fp32"): b""}, {}, {("onnx", "fp32"): b""})
+        with pytest.raises(DataError, match=f"{words}, and the links are compared by embeddings of log-mel"):
+            chain(tmp_path / contract.name)
 
 
 def test_without_a_float_network_there_is_nothing_to_compare_with(package: Path) -> None:
