@@ -14,7 +14,7 @@ from edge_asd.audio.files import read_clip
 from edge_asd.contract import ModelContract
 from edge_asd.errors import ConfigError
 from edge_asd.frontend import LogMel, log_mel
-from edge_asd.windows import Windows, clip_samples, lengthened
+from edge_asd.windows import Windows, clip_samples, lengthened, padded
 from export.augment import at_speed, changed, speed_factor
 from export.batches import CHANGE, SPLIT, VALIDATION_BATCH, Batch, batch_of, groups_of_step
 from export.recipe import Recipe
@@ -139,7 +139,9 @@ def one_window(samples: np.ndarray, contract: ModelContract, front_end: LogMel) 
         return Windows(frames[None], heard[None] if contract.takes_waveform else None)
     frames = log_mel(samples, contract.features)
     windows = lengthened(frames, contract.window_frames, contract.short_clip)[None]
-    return Windows(windows, clip_samples(samples, len(frames), contract)[:1] if contract.takes_waveform else None)
+    if not contract.takes_waveform:
+        return Windows(windows)
+    return Windows(windows, clip_samples(padded(samples, contract.features), len(frames), contract)[:1])
 
 
 def even_windows(samples: np.ndarray, n: int, contract: ModelContract) -> Windows:

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from edge_asd.errors import ConfigError, DataError, MissingInputError  # noqa: E402
 from edge_asd.frontend import LogMel  # noqa: E402
-from export.clip_batches import ClipBatches  # noqa: E402
+from export.clip_batches import ClipBatches, one_window  # noqa: E402
 from export.recipe import AugmentSettings  # noqa: E402
 from export.recordings import clip_classes  # noqa: E402
 from export.train import train  # noqa: E402
@@ -125,3 +125,15 @@ def test_batches_larger_than_the_data_are_refused(recordings, recipe):
     greedy = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, groups_per_batch=13))
     with pytest.raises(ConfigError, match="13 clips need more than 12"):
         ClipBatches(greedy, clip_classes(recordings))
+
+
+@pytest.mark.parametrize("missing", [1, 600, 5000])
+def test_a_sound_shorter_than_a_window_has_a_waveform_as_long_as_its_frames(tiny_recipe, missing):
+    """A little shorter, it has as many centred frames as a window and yet too few samples of its own."""
+    contract = dataclasses.replace(tiny_recipe.model_contract(), inputs=("waveform",))
+    sound = np.random.default_rng(0).normal(0, 0.1, contract.window_samples - missing).astype(np.float32)
+    window = one_window(sound, contract, LogMel(contract.features, padded=False))
+    assert window.frames.shape == (1, contract.window_frames, contract.features.n_mels)
+    assert window.samples.shape == (1, contract.window_samples)
+    half = contract.features.n_fft // 2
+    np.testing.assert_array_equal(window.samples[0, half : half + 1000], sound[:1000])

@@ -9,12 +9,12 @@ pytest.importorskip("torch", reason="the export extra is not installed")
 pytest.importorskip("onnx", reason="the export extra is not installed")
 pytest.importorskip("transformers", reason="the systems extra is not installed")
 
-from edge_asd.audio.files import read_clip  # noqa: E402
-from edge_asd.bundle.bundle import load_bundle  # noqa: E402
-from edge_asd.cli import main  # noqa: E402
-from edge_asd.evaluation.metrics import roc_auc  # noqa: E402
-from edge_asd.simulator.dataset_folder import write_dcase2022  # noqa: E402
-from edge_asd.simulator.dcase2022 import Counts  # noqa: E402
+from edge_asd.audio.files import read_clip
+from edge_asd.bundle.bundle import load_bundle
+from edge_asd.cli import main
+from edge_asd.evaluation.metrics import roc_auc
+from edge_asd.simulator.dataset_folder import write_dcase2022
+from edge_asd.simulator.dcase2022 import Counts
 
 RECIPE = """
 extends: w2v-ast-bank-edge
