@@ -45,16 +45,19 @@ class Progression:
 
 
 class RunFolder:
-    """One run's files. key: names recipe and data; a checkpoint of another key is refused with DataError."""
+    """One run's files. key: names recipe and data; a checkpoint of another key is refused with DataError. writes: of
+    several processes one does."""
 
-    def __init__(self, path: Path, recipe: Recipe, key: str) -> None:
-        self.path, self._recipe, self._key = path, recipe, key
+    def __init__(self, path: Path, recipe: Recipe, key: str, *, writes: bool = True) -> None:
+        self.path, self._recipe, self._key, self._writes = path, recipe, key, writes
         path.mkdir(parents=True, exist_ok=True)
 
     def restore(self, learnt: torch.nn.Module, optimiser: torch.optim.Optimizer) -> Progression:
         """Load the checkpoint where there is one, random numbers included, and cut the metrics to it."""
         path = self.path / "checkpoint.pt"
         if not path.exists():
+            if not self._writes:
+                return Progression()
             write_atomically(self.path / RECIPE, as_yaml(self._recipe).encode())
             (self.path / "metrics.jsonl").unlink(missing_ok=True)
             return Progression()
@@ -68,6 +71,8 @@ class RunFolder:
         optimiser.load_state_dict(state["optimiser"])
         torch.set_rng_state(state["random"])
         progression = Progression(**state["progression"])
+        if not self._writes:
+            return progression
         write_atomically(self.path / RECIPE, as_yaml(self._recipe).encode())
         metrics = self.path / "metrics.jsonl"
         lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
@@ -77,6 +82,8 @@ class RunFolder:
 
     def save(self, learnt: torch.nn.Module, optimiser: torch.optim.Optimizer, progression: Progression) -> None:
         """Write the checkpoint."""
+        if not self._writes:
+            return
         state = {
             "key": self._key,
             "progression": vars(progression),
@@ -88,11 +95,15 @@ class RunFolder:
 
     def log(self, line: dict[str, Any]) -> None:
         """Add a line of metrics."""
+        if not self._writes:
+            return
         with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
     def keep(self, name: str, model: Network, metrics: dict[str, Any]) -> None:
         """Write a state of the network to best/ or last/."""
+        if not self._writes:
+            return
         folder = self.path / name
         folder.mkdir(exist_ok=True)
         write_atomically(folder / RECIPE, as_yaml(self._recipe).encode())
@@ -101,6 +112,8 @@ class RunFolder:
 
     def summarise(self, summary: dict[str, Any]) -> None:
         """Write the summary."""
+        if not self._writes:
+            return
         write_atomically(self.path / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
 
 

@@ -26,6 +26,7 @@ from edge_asd.model_package import Model, load_model
 from edge_asd.scorers import parse_scorers
 from export.clip_batches import ClipBatches
 from export.make import load_source, put_float
+from export.parallel import ALONE, Processes
 from export.published import Published
 from export.recipe import Recipe
 from export.recordings import MachineClips
@@ -64,12 +65,13 @@ def train_unit(
     out: Path,
     published: Published,
     *,
+    processes: Processes = ALONE,
     at_step: Callable[[int, int, dict[str, float]], None] = lambda step, steps, losses: None,
     note: Note = lambda line: None,
 ) -> Trained:
     """Train one network, or go on with it, and write its float model package. Errors as `export.train.train`.
 
-    at_step: told of each step, of how many, and its losses.
+    processes: that share the training. at_step: told of each step, of how many, and its losses.
     """
     recipe, batches = prepared(unit, note)
     batches.provenance |= published.provenance()
@@ -78,13 +80,15 @@ def train_unit(
         recipe,
         batches,
         run,
-        key=run_key(recipe, unit.clips.key, published.sha256),
+        key=run_key(recipe, unit.clips.key, published.sha256, processes.count),
+        processes=processes,
         start=lambda network: network.load_published(published.paths, note),
         at_step=lambda step, losses: at_step(step, recipe.train.steps, losses),
         note=note,
     )
     package = out / MODEL / unit.name if unit.name else out / MODEL
-    put_float(package, load_source(run / "best"))
+    if processes.first:
+        put_float(package, load_source(run / "best"))
     return Trained(run, package, summary)
 
 

@@ -19,6 +19,7 @@ from export.networks.network import Network
 from export.networks.registry import build_network
 from export.objectives.objective import Objective
 from export.objectives.registry import build_objective
+from export.parallel import ALONE, Processes
 from export.recipe import ObjectiveSettings, Recipe
 from export.rewrite import clamp_slopes
 from export.run_folder import Progression, RunFolder
@@ -36,17 +37,18 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     return settings.learning_rate * warm * 0.5 * (1.0 + math.cos(math.pi * step / settings.steps))
 
 
-def run_key(recipe: Recipe, data_key: str, weights: Mapping[str, str] | None = None) -> str:
+def run_key(recipe: Recipe, data_key: str, weights: Mapping[str, str] | None = None, processes: int = 1) -> str:
     """Names one training run: the data it reads and the settings that shape the weights.
 
-    weights: SHA-256 of the published weights it starts from, by name. What came later than runs begun without it counts
-    only where it is not left at its default, so that those runs can be gone on with.
+    weights: SHA-256 of the published weights it starts from, by name. processes: that share its batches. What came
+    later than runs begun without it counts only where it is not left at its default, so that those runs can be gone on
+    with.
     """
     seen = recipe.contract
     inputs = (seen.window_frames, seen.input_mean, seen.input_offset_db, seen.input_scale_db)
     shaping = (recipe.features, recipe.model, recipe.head, recipe.augment, recipe.train)
-    unsaid: tuple[object, ...] = (ObjectiveSettings(), (), None, {})
-    later = [part for part in (recipe.objective, recipe.contract.sections, weights) if part not in unsaid]
+    unsaid: tuple[object, ...] = (ObjectiveSettings(), (), None, {}, 1)
+    later = [part for part in (recipe.objective, recipe.contract.sections, weights, processes) if part not in unsaid]
     settings = ", ".join((repr(data_key), repr(recipe.seed), repr(inputs), *map(_said, (*shaping, *later))))
     return hashlib.sha256(f"({settings})".encode()).hexdigest()[:12]
 
@@ -68,6 +70,7 @@ def train(
     *,
     key: str,
     stop_after: int | None = None,
+    processes: Processes = ALONE,
     start: Callable[[Network], None] = lambda network: None,
     at_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
     note: Callable[[str], None] = lambda line: None,
@@ -76,6 +79,7 @@ def train(
 
     key: names recipe and data, see `run_key`.
     stop_after: leave off after this step with a checkpoint, as a stop from outside would.
+    processes: that share the work; the first writes the files.
     start: what a fresh network takes over before its first step, such as published weights.
     at_step: told of each step and its losses. note: told in words what happens now and then.
 
@@ -83,7 +87,7 @@ def train(
     """
     settings = recipe.train
     torch.manual_seed(recipe.seed)
-    run = RunFolder(folder, recipe, key)
+    run = RunFolder(folder, recipe, key, writes=processes.first)
     model = build_network(recipe)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = build_objective(recipe, model, batches.n_classes)
@@ -94,17 +98,24 @@ def train(
         note(f"goes on from step {state.step}")
     else:
         start(model)
-    batches = objective.prepared(model, batches, folder, note)
+    if processes.first:  # what it computes once it keeps, for the others to find
+        batches = objective.prepared(model, batches, folder, note)
+    processes.wait()
+    if not processes.first:
+        batches = objective.prepared(model, batches, folder, note)
+    joined = processes.joined(learnt)
     end = settings.steps if stop_after is None else min(stop_after, settings.steps)
     learnt.train()
     while state.step < end and not state.over:
         rate = learning_rate(state.step, recipe)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        losses = learnt(batches[state.step])
-        if not torch.isfinite(losses["total"]):
+        processes.seed_step(recipe.seed, state.step)
+        losses = joined(processes.share(batches[state.step]))
+        told = processes.mean(losses)
+        if not math.isfinite(told["total"]):
             raise DataError(
-                f"training fell apart at step {state.step}: the loss is {float(losses['total'].detach())}",
+                f"training fell apart at step {state.step}: the loss is {told['total']}",
                 remedy="lower train.learning_rate",
             )
         optimiser.zero_grad(set_to_none=True)
@@ -113,16 +124,18 @@ def train(
         optimiser.step()
         clamp_slopes(model)
         state.step += 1
-        state.recent.append({name: float(value.detach()) for name, value in losses.items()})
+        state.recent.append(told)
         del state.recent[: -max(REPORT_STEPS, settings.steps // 10)]
         at_step(state.step, state.recent[-1])
         if state.step % settings.checkpoint_steps == 0 or state.step in (stop_after, settings.steps):
-            _checkpoint(run, recipe, batches, learnt, state, rate, note)
+            validation = processes.agreed(_validated(learnt, batches) if processes.first else {})
+            _checkpoint(run, recipe, batches, learnt, state, rate, validation, note)
             run.save(learnt, optimiser, state)
     summary = _summary(recipe, batches, state)
     if state.over:
         run.keep("last", model, {"step": state.step, "train": _mean(state.recent), "provenance": batches.provenance})
         run.summarise(summary)
+        processes.wait()
         model.load_state_dict(torch.load(folder / "best" / "weights.pt", map_location="cpu", weights_only=True))
     model.eval()
     return model, summary
@@ -148,10 +161,10 @@ def _checkpoint(
     learnt: Learnt,
     state: Progression,
     rate: float,
+    validation: dict[str, float],
     note: Callable[[str], None],
 ) -> None:
-    """Validate, note the metrics, keep the state if it is the best so far, and see whether the run is over."""
-    validation = _validated(learnt, batches)
+    """Note the metrics, keep the state if it is the best so far, and see whether the run is over."""
     line = {"step": state.step, "learning_rate": rate, "train": _mean(state.recent[-REPORT_STEPS:])}
     if validation:
         line["validation"] = validation

@@ -11,11 +11,12 @@ from edge_asd.atomic import write_atomically
 from edge_asd.cli.progress import Once, Progress, note
 
 if TYPE_CHECKING:
+    from export.parallel import Processes
     from export.recipe import Recipe
     from export.recordings import MachineClips
 
 
-def train_system(recipe: Recipe, found: MachineClips, args: argparse.Namespace) -> int:
+def train_system(recipe: Recipe, found: MachineClips, args: argparse.Namespace, processes: Processes) -> int:
     """Train and enrol; the directory of bundles on stdout. Errors as `export.system`'s."""
     from export.cli.train import Clock
     from export.networks.registry import build_network
@@ -26,20 +27,22 @@ def train_system(recipe: Recipe, found: MachineClips, args: argparse.Namespace) 
     from export.units import units, unserved
 
     clips = [clip.file for own in found.by_section.values() for clip in own]
+    tell = note if processes.first else _silent
     for remark in remarks(clips, recipe.model_contract()):
-        note(remark)
+        tell(remark)
     made = units(recipe, found, args.data)
     left_out = unserved(made, found)
     if left_out:
-        note(f"{len(left_out)} machines' sections are served by no network of this recipe: {', '.join(left_out[:4])}")
-    published = published_weights(build_network(made[0].recipe).published, recipe.weights, note)
+        tell(f"{len(left_out)} machines' sections are served by no network of this recipe: {', '.join(left_out[:4])}")
+    published = published_weights(build_network(made[0].recipe).published, recipe.weights, tell)
     args.out.mkdir(parents=True, exist_ok=True)
     write_atomically(args.out / DATA, f"{args.data.absolute()}\n".encode())
     progress, once = Progress(1.0), Once()
 
     def say(line: str) -> None:
-        progress.end()
-        once(line)
+        if processes.first:
+            progress.end()
+            once(line)
 
     summaries, bundles = {}, []
     for unit in made:
@@ -55,13 +58,26 @@ def train_system(recipe: Recipe, found: MachineClips, args: argparse.Namespace) 
         def say_of(line: str, name: str = name) -> None:
             say(name + line)
 
-        trained = train_unit(unit, args.out, published, at_step=at_step, note=say_of)
+        told = at_step if processes.first else _nothing
+        trained = train_unit(unit, args.out, published, processes=processes, at_step=told, note=say_of)
         progress.end()
+        if not processes.first:
+            continue
         bundles += enrol_unit(unit, trained, found, args.out, note=say)
         summaries[unit.name or recipe.name] = trained.summary
+    if not processes.first:
+        return 0
     if args.json:
         json.dump({"networks": summaries, "bundles": [str(path) for path in bundles]}, sys.stdout, indent=1)
         print()
     else:
         print(f"{args.out / BUNDLES}: {len(bundles)} bundles")
     return 0
+
+
+def _nothing(step: int, steps: int, losses: dict[str, float]) -> None:
+    """What the other processes tell of a step."""
+
+
+def _silent(line: str) -> None:
+    """What the other processes say."""

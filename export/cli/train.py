@@ -87,6 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from export.cli.plan import show_plan
     from export.cli.system import train_system
     from export.networks.registry import build_network
+    from export.parallel import started
     from export.published import published_weights
     from export.recipe_file import load_recipe
     from export.recordings import machine_clips
@@ -106,7 +107,8 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     found = machine_clips(args.data, recipe.recordings) if args.data is not None else None
     if found is not None:
-        return train_system(recipe, found, args)
+        with started() as processes:
+            return train_system(recipe, found, args, processes)
     published = published_weights(build_network(recipe).published, recipe.weights, note)
     if args.data is not None:
         batches, data_key = recorded(recipe, args.data)
