@@ -1,4 +1,4 @@
-"""panns-clvae and maf by the commands, on a generated set: trained, evaluated, run live."""
+"""panns-clvae and maf by the commands, on a generated set: trained, evaluated, made int8, run live."""
 
 import json
 import textwrap
@@ -9,10 +9,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 pytest.importorskip("onnx", reason="the export extra is not installed")
 
-from edge_asd.bundle.bundle import load_bundle  # noqa: E402
+from edge_asd.bundle.bundle import load_bundle, save_bundle  # noqa: E402
 from edge_asd.cli import main  # noqa: E402
 from edge_asd.simulator.dataset_folder import write_dcase2022  # noqa: E402
 from edge_asd.simulator.dcase2022 import Counts  # noqa: E402
+from export.system_bundle import bundles_in, in_int8  # noqa: E402
 
 TINY = {
     "maf": """
@@ -55,14 +56,34 @@ def system(request, dataset, tmp_path_factory):
     return request.param, folder / "run"
 
 
-def test_it_finds_the_faults_of_the_generated_set(system, dataset, tmp_path, capsys):
-    _, run = system
-    assert (
-        main(["evaluate", str(dataset), "--bundle", str(run), "--jobs", "1", "--cache", str(tmp_path), "--json"]) == 0
-    )
-    found = json.loads(capsys.readouterr().out)
-    assert sum(case["n_normal"] for case in found["cases"]) == sum(case["n_anomaly"] for case in found["cases"]) == 60
-    assert found["mean"]["auc"] >= 0.8
+@pytest.fixture(scope="module")
+def in_integers(system, tmp_path_factory):
+    """(name, directory of the same bundles in int8)."""
+    name, run = system
+    folder = tmp_path_factory.mktemp("int8")
+    for path, bundle in in_int8(bundles_in(run), None).items():
+        save_bundle(bundle, folder / path.name)
+    return name, folder
+
+
+def test_it_finds_the_faults_of_the_generated_set_in_int8_as_in_float(system, in_integers, dataset, tmp_path, capsys):
+    found = []
+    for _, bundles in (system, in_integers):
+        flags = ["--bundle", str(bundles), "--jobs", "1", "--cache", str(tmp_path), "--json"]
+        assert main(["evaluate", str(dataset), *flags]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    before, after = found
+    for count in ("n_normal", "n_anomaly"):
+        assert sum(case[count] for case in before["cases"]) == 60
+    assert before["mean"]["auc"] >= 0.8
+    assert abs(after["mean"]["auc"] - before["mean"]["auc"]) <= 0.01
+
+
+def test_every_graph_becomes_int8(in_integers):
+    name, folder = in_integers
+    graphs = load_bundle(folder / "fan_00.asd").model.graphs
+    expected = {"maf": {"scorer": "int8"}, "panns-clvae": {"embedder": "int8", "scorer": "int8"}}
+    assert {graph: network.precision for graph, network in graphs.items()} == expected[name]
 
 
 def test_a_machine_has_one_model_and_each_section_its_bundle(system):
@@ -79,16 +100,16 @@ def test_a_machine_has_one_model_and_each_section_its_bundle(system):
     ]
 
 
-def test_it_scores_a_stream_as_it_comes(system, dataset, tmp_path, capsys):
+def test_it_scores_a_stream_as_it_comes(in_integers, dataset, tmp_path, capsys):
     import soundfile
 
-    _, run = system
+    _, folder = in_integers
     medians = {}
     for label in ("normal", "anomaly"):
         clips = sorted((dataset / "valve" / "test").glob(f"section_00_*_{label}_*.wav"))
         sound = np.concatenate([soundfile.read(str(clip), dtype="int16")[0] for clip in clips])
         soundfile.write(str(tmp_path / f"{label}.wav"), sound, 16000)
-        command = ["run", "--bundle", str(run / "bundles" / "valve_00.asd"), "--fast", "--json"]
+        command = ["run", "--bundle", str(folder / "valve_00.asd"), "--fast", "--json"]
         assert main([*command, "--input", str(tmp_path / f"{label}.wav")]) == 0
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         scores = [line["score"] for line in lines if line.get("score") is not None]
