@@ -6,6 +6,8 @@ dynamic, where ranges are measured as it runs.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -82,7 +84,8 @@ class Quantiser:
             # The standard's own 16-bit operators came with opset 21, which older runtimes on boards do not read.
             extra_options={"UseQDQContribOps": activation_bits == 16},
         )
-        quantizer.quantize_model()
+        with _quiet():
+            quantizer.quantize_model()
         return quantizer.model.model.SerializeToString()
 
     def dynamic(self) -> bytes:
@@ -113,6 +116,18 @@ def check_inputs(inputs: np.ndarray) -> None:
     """Raise DataError for calibration windows that are empty, silent or not finite."""
     if not len(inputs) or not np.isfinite(inputs).all() or np.ptp(inputs) == 0.0:
         raise DataError("the calibration windows are empty, silent or not finite", remedy="calibrate on machine sound")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the quantiser's warnings of weights of one axis (of norms): as a whole is how these should be quantised."""
+    logger = logging.getLogger()
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 class _Calibration:
