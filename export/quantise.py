@@ -120,7 +120,7 @@ def check_inputs(inputs: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the quantiser's warnings of weights of one axis (of norms): as a whole is how these should be quantised."""
+    """Without the quantiser's warnings of weights of one axis (of norms), which have no channels to tell apart."""
     logger = logging.getLogger()
     before = logger.level
     logger.setLevel(logging.ERROR)
