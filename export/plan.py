@@ -63,6 +63,7 @@ def _described(
         "recipe": recipe.name,
         "model": first.model.kind,
         "parameters": count_parameters(network),
+        "frozen_parameters": sum(p.numel() for p in network.parameters() if not p.requires_grad) or None,
         "objective": first.objective.kind,
         "head": first.head.kind if classifies and settings.identity_weight else None,
         "head_parameters": sum(p.numel() for p in objective.parameters() if id(p) in left_behind),
@@ -95,10 +96,17 @@ def _described(
     }
     if timed:
         step_s, sound_s = measured_step_s(first, network, n_classes), 0.0 if batches is None else _sound_s(batches)
+        hearing_s = 0.0
+        if objective.hears_once and batches is not None:
+            n_clips = sum(len(unit.clips.paths) for unit in made)
+            hearing_s = n_clips * settings.windows_per_group * measured_hearing_s(first, network)
+            hearing_s += n_clips * sound_s / batches.clips_per_batch
+            sound_s = 0.0
+            shown["hearing_hours"] = round(hearing_s / 3600.0, 2)
         shown["step_seconds"] = round(step_s + sound_s, 3)
         shown["sound_share_of_step"] = round(sound_s / (step_s + sound_s), 2)
         shown["threads"] = torch.get_num_threads()
-        shown["training_hours"] = round((step_s + sound_s) * shown["steps"] / 3600.0, 2)
+        shown["training_hours"] = round(((step_s + sound_s) * shown["steps"] + hearing_s) / 3600.0, 2)
     return {name: value for name, value in shown.items() if value is not None}
 
 
@@ -125,6 +133,10 @@ def measured_step_s(recipe: Recipe, network: Network, n_classes: int) -> float:
     taught = torch.randn(n, max(1, contract.embedding_size), generator=random) if recipe.needs_teacher else None
     zeros = torch.zeros(n, dtype=torch.int64)
     batch = Batch(inputs, zeros, targets=taught, sections=zeros, target=zeros.bool())
+    if learnt.objective.hears_once:  # what is left is so little that the whole batch can be timed
+        with torch.no_grad():
+            features = network(*inputs)[torch.arange(whole) % n]
+        batch, n = Batch((features,), torch.zeros(whole), sections=torch.zeros(whole, dtype=torch.int64)), whole
     taken = []
     for _ in range(TIMED_STEPS + 1):  # the first finds its kernels and memory
         began = time.perf_counter()
@@ -133,6 +145,16 @@ def measured_step_s(recipe: Recipe, network: Network, n_classes: int) -> float:
         optimiser.zero_grad(set_to_none=True)
         taken.append(time.perf_counter() - began)
     return min(taken[1:]) * whole / n
+
+
+def measured_hearing_s(recipe: Recipe, network: Network) -> float:
+    """Seconds a frozen network takes to hear one window, as it does once before the training."""
+    contract = recipe.model_contract()
+    inputs = [torch.zeros(1, *contract.shape_of(name)) for name in recipe.sound_inputs]
+    began = time.perf_counter()
+    with torch.no_grad():
+        network.eval()(*inputs)
+    return time.perf_counter() - began
 
 
 def _sound_s(batches: ClipBatches) -> float:

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -66,6 +67,8 @@ class FeatureBatches:
 
 class ClVaeObjective(Objective):
     """Losses "reconstruction", "divergence", "centre" and their sum by eq. (8), "total"."""
+
+    hears_once: ClassVar[bool] = True
 
     def __init__(self, recipe: Recipe) -> None:
         super().__init__()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -16,6 +17,9 @@ from export.networks.network import Network
 class Objective(nn.Module):
     """Losses of a network on a batch; whatever it holds of its own (a classifier, centres) is trained too and left
     behind afterwards."""
+
+    hears_once: ClassVar[bool] = False
+    """Whether `prepared` gives what a frozen network made of the sound, so that a training step costs no more of it."""
 
     def prepared(
         self, network: Network, batches: Batches, folder: Path, note: Callable[[str], None] = lambda line: None

@@ -120,9 +120,11 @@ def test_it_scores_a_stream_as_it_comes(in_integers, dataset, tmp_path, capsys):
 
 def test_without_published_weights_a_warning_says_so(dataset, tmp_path, capsys):
     (tmp_path / "tiny.yaml").write_text(textwrap.dedent(TINY["panns-clvae"]))
-    given = ["train", "--recipe", str(tmp_path / "tiny.yaml"), "--data", str(dataset), "--dry-run"]
+    given = ["train", "--recipe", str(tmp_path / "tiny.yaml"), "--data", str(dataset), "--dry-run", "--json"]
     assert main(given) == 0
     said = capsys.readouterr()
+    plan = json.loads(said.out)
+    assert plan["hearing_hours"] >= 0 and plan["frozen_parameters"] == 86_864 and plan["parameters"] == 142_608
     assert "ResNet38_mAP=0.434.pth" in said.err and "random weights" in said.err
     assert main([*given, "--weights", f"panns={tmp_path}/none.pth"]) == 66
     assert "none.pth" in capsys.readouterr().err
