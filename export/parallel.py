@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import torch
@@ -17,6 +18,7 @@ from edge_asd.errors import ConfigError
 from export.batches import Batch
 
 T = TypeVar("T")
+LONGEST_WAIT = timedelta(days=7)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def started() -> Iterator[Processes]:
     if count == 1:
         yield ALONE
         return
-    torch.distributed.init_process_group("gloo")
+    # While the first enrols the machines of one network, the others wait for the next.
+    torch.distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
     try:
         yield Processes(torch.distributed.get_rank(), count)
     finally:
