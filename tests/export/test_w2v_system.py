@@ -1,5 +1,7 @@
 """wav2vec 2.0 + AST by the commands, at a size of seconds, on a generated set where loudness tells nothing."""
 
+import contextlib
+import io
 import json
 
 import numpy as np
@@ -10,11 +12,12 @@ pytest.importorskip("onnx", reason="the export extra is not installed")
 pytest.importorskip("transformers", reason="the systems extra is not installed")
 
 from edge_asd.audio.files import read_clip
-from edge_asd.bundle.bundle import load_bundle
+from edge_asd.bundle.bundle import load_bundle, save_bundle
 from edge_asd.cli import main
 from edge_asd.evaluation.metrics import roc_auc
 from edge_asd.simulator.dataset_folder import write_dcase2022
 from edge_asd.simulator.dcase2022 import Counts
+from export.system_bundle import bundles_in, in_int8
 
 RECIPE = """
 extends: w2v-ast-bank-edge
@@ -44,17 +47,17 @@ def run(dataset):
     return folder
 
 
-@pytest.fixture(scope="module")
-def measured(run, dataset, tmp_path_factory):
-    import contextlib
-    import io
-
+def evaluated(dataset, bundles, cache):
     out = io.StringIO()
-    cache = tmp_path_factory.mktemp("cache")
     with contextlib.redirect_stdout(out):
-        flags = ["--bundle", str(run / "bundles"), "--jobs", "1", "--cache", str(cache), "--json"]
+        flags = ["--bundle", str(bundles), "--jobs", "1", "--cache", str(cache), "--json"]
         assert main(["evaluate", str(dataset), *flags]) == 0
     return json.loads(out.getvalue())
+
+
+@pytest.fixture(scope="module")
+def measured(run, dataset, tmp_path_factory):
+    return evaluated(dataset, run, tmp_path_factory.mktemp("cache"))
 
 
 def test_it_tells_normal_from_anomalous_where_loudness_does_not(measured, dataset):
@@ -83,3 +86,14 @@ def test_it_runs_live_on_a_file(run, dataset, capsys):
     assert main(["run", *flags]) == 0
     records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert any(record.get("score") is not None for record in records)
+
+
+def test_int8_ranks_as_float_does_or_stays_float_for_a_reason(run, dataset, measured, tmp_path):
+    said = []
+    made = in_int8(bundles_in(run), dataset, said.append)
+    (precision,) = {bundle.model.precision for bundle in made.values()}
+    assert precision == "int8" or any("stays float" in line for line in said), said
+    for path, bundle in made.items():
+        save_bundle(bundle, tmp_path / path.name)
+    after = evaluated(dataset, tmp_path, tmp_path / "cache")
+    assert abs(after["mean"]["auc"] - measured["mean"]["auc"]) <= 0.01
