@@ -92,7 +92,7 @@ def changed(recipe: Recipe, settings: dict[str, Any]) -> Recipe:
 def row_recipe(name: str) -> Recipe:
     """What a row of the table trains."""
     small = {"data.machines": MACHINES, "model.width": WIDTH, "train.steps": STEPS, "train.checkpoint_steps": STEPS}
-    return changed(load_recipe("mfn-128"), small | ROWS[name])
+    return changed(load_recipe("mfn-128-varied"), small | ROWS[name])
 
 
 def _row(name: str, cases: list[Case], teacher: Path, work: Path) -> str:

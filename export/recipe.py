@@ -159,6 +159,7 @@ class TrainSettings:
     learning_rate, warmup_steps, weight_decay: AdamW (Adam, where nothing decays) and its linear warm-up.
     schedule: of the learning rate after it: "cosine", half a one down to nothing, or "constant".
     distil_weight: of the cosine distance to the teacher.
+    teacher_bands: whether the teacher's four bands of frequency are kept apart; else their mean is followed.
     centred_targets: whether the teacher's mean over the generated sound is taken off its features first.
     relation_weight: of the same after subtracting the group's mean: how one machine's sounds differ.
     identity_weight: of the head's classification (of machine states, or of the classes of given recordings).
@@ -176,7 +177,8 @@ class TrainSettings:
     warmup_steps: int = 100
     weight_decay: float = 0.01
     distil_weight: float = 1.0
-    centred_targets: bool = False
+    teacher_bands: bool = field(default=False, metadata=LATER)
+    centred_targets: bool = field(default=True, metadata=LATER)
     relation_weight: float = 0.5
     identity_weight: float = 0.05
     clip_norm: float = 5.0

@@ -34,6 +34,11 @@ def yamnet_log_mel(samples: np.ndarray) -> np.ndarray:
     return np.log(magnitude @ mel_weights(_BANDS) + np.float32(LOG_OFFSET))
 
 
+def without_bands(features: np.ndarray) -> np.ndarray:
+    """[..., 1024] -> [..., 256]: the mean over the bands."""
+    return features.reshape(*features.shape[:-1], BANDS, CHANNELS).mean(axis=-2)
+
+
 class Teacher:
     """Sound in, activations of layer 12 out, their mean over time.
 

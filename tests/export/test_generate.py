@@ -11,7 +11,7 @@ from edge_asd.errors import DataError, MissingInputError
 from export import channel, default_model
 from export.generate import data_key, decoded, encoded, generate, states_of
 from export.recipe import DataSettings
-from export.teacher import LOG_OFFSET, Teacher, yamnet_log_mel
+from export.teacher import LOG_OFFSET, TEACHER_SIZE, Teacher, without_bands, yamnet_log_mel
 
 TEACHER = os.environ.get("EDGE_ASD_TEACHER", "")
 needs_teacher = pytest.mark.skipif(not TEACHER, reason="EDGE_ASD_TEACHER does not name the int8 YAMNet file")
@@ -53,6 +53,13 @@ def test_yamnet_features_are_the_natural_log_of_mel_magnitudes():
     assert abs(band_hz[spectra.mean(axis=0).argmax()] - 1000) < 60
     louder = yamnet_log_mel(sine(1000.0, level=0.2))
     assert (louder - spectra).max() == pytest.approx(np.log(2), abs=1e-3)
+
+
+def test_bands_are_averaged_channel_by_channel():
+    features = np.arange(2 * TEACHER_SIZE, dtype=np.float32).reshape(2, TEACHER_SIZE)
+    averaged = without_bands(features)
+    assert averaged.shape == (2, 256)
+    assert averaged[1, 3] == pytest.approx(np.mean([features[1, 3 + 256 * band] for band in range(4)]))
 
 
 def test_mixing_puts_the_other_so_far_below():
