@@ -27,7 +27,7 @@ SECTIONS = ("00", "01", "02", "03", "04", "05")
 DOMAINS = ("source", "target")
 NOMINAL_DBFS, LEVEL_SPREAD_DB = -26.0, 4.0
 """Clips are brought to levels drawn evenly from nominal -+ spread."""
-FAULT_DB = (-4.0, 4.0)
+FAULT_DB = (0.0, 6.0)
 """How loud faults are, relative to the machine's own sound."""
 SETTING, INDIVIDUAL, PLACE, LEVELS, CLIP = range(5)
 """Purposes random numbers are drawn for; each (seed, purpose, machine, section, ...) is a stream of its own."""
