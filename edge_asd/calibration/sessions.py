@@ -106,6 +106,7 @@ def session_summary(evidence: SessionEvidence, asked: float | None, clip: Thresh
         text = (
             f"{heard}: other days will differ by more than was heard (distances up to {widening:.2g} times are allowed "
             f"for), so the threshold of clips is {clip.threshold / max(clip.plain, 1e-9):.1f} times wider; a minute of "
-            "another day narrows it (enroll --append), --session-allowance none takes it away"
+            "another day narrows it (enroll --append), so do recordings of several days named as such (enroll "
+            "--sessions); --session-allowance none takes it away"
         )
     return {**evidence.to_dict(), "asked": asked, "widening": round(widening, 4), "text": text}

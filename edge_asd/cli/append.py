@@ -24,6 +24,7 @@ FIXED = {
     "percentile": "--percentile",
     "keep_frames": "--keep-frames",
     "section": "--section",
+    "sessions": "--sessions",
     "force": "--force",
     "detector.step_s": "--step",
     "detector.smoothing_s": "--smoothing",
@@ -101,6 +102,8 @@ def run_append(args: argparse.Namespace, config: Config) -> int:
             f"{entry['above_before']} of {entry['pieces']} stretches of this sound were above the threshold so far: "
             "be sure that the machine was well"
         )
+    if sessions := (grown.enrolment.get("sessions") or {}).get("text"):
+        note(sessions)
     if signature_path(path).exists():
         note(f"the signature {signature_path(path)} is of the bundle as it was: sign it again with edge-asd sign")
     print(json.dumps({"bundle": str(path), **entry}) if args.json else _words(path, entry, grown.enrolment))

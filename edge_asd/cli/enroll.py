@@ -36,8 +36,9 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Learn what a healthy machine sounds like, from its microphone or from recordings, and write a "
         "bundle (.asd) that `run` and `score` judge by. Let the machine do all it normally does meanwhile: what is not "
         "heard here will count as anomalous. 10 s are the least, 60 s are advised, ten minutes are good.\n\n"
-        "One session cannot show how days differ: the thresholds allow for some of it (--session-allowance), and a "
-        "minute of another day (--append) replaces what is assumed by what was heard.\n\n"
+        "One session cannot show how days differ: the thresholds allow for some of it (--session-allowance). A minute "
+        "of another day (--append), or recordings of several days (--sessions), replace what is assumed by what was "
+        "heard.\n\n"
         "The live threshold is set for a number of false alarms (--false-alarms, 1/week); minutes of sound cannot show "
         "a week, so it is extrapolated, and what to expect is said. Said is also whether more sound would change "
         "anything, and what is unlike all the rest (a slammed door, a voice): --drop-outliers leaves that out.\n\n"
@@ -48,6 +49,7 @@ def add_parser(subparsers: Subparsers) -> None:
             "edge-asd enroll --device mic0 --duration 10m --out fan.asd",
             "edge-asd enroll recordings/ more.flac --out fan.asd --percentile 99",
             "edge-asd enroll night.wav --out fan.asd --false-alarms 2/month --drop-outliers",
+            "edge-asd enroll monday/ tuesday/ friday/ --sessions --out fan.asd",
             "edge-asd enroll a-whole-day/ --out fan.asd --bank-budget 64KiB",
             "edge-asd enroll normal/ --out fan.asd --scorer ranked:gmm",
             "edge-asd enroll --append fan.asd --device mic0 --duration 1m",
@@ -75,6 +77,12 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_settings(
         parser, "detector.false_alarms", "detector.percentile", "detector.session_allowance", "alarm.confirm_s"
+    )
+    parser.add_argument(
+        "--sessions",
+        action="store_true",
+        help="each CLIP or DIR named is a session of its own (another day, another load): thresholds are fitted with "
+        "whole sessions left out, and less is allowed for days not heard",
     )
     parser.add_argument(
         "--drop-outliers",
@@ -118,6 +126,8 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.clips and (from_device or args.duration is not None):
         raise UsageError("recordings and a device (or --duration) were both given", remedy="choose one of them")
+    if args.sessions and len(args.clips) < 2:
+        raise UsageError("--sessions tells sessions by the paths that are named", remedy="name a CLIP or DIR for each")
     check_output(args.out, force=args.force)
     from edge_asd.bundle.bundle import save_bundle
     from edge_asd.calibration.allowance import parse_allowance
@@ -149,7 +159,7 @@ def run(args: argparse.Namespace) -> int:
         session_allowance=parse_allowance(config.detector.session_allowance),
     )
     if args.clips:
-        heard = take_clips(enrolment, args.clips, config)
+        heard = take_clips(enrolment, args.clips, config, sessions=args.sessions)
     else:
         heard = listen(enrolment, config, args.duration or duration_s(DEFAULT_DURATION), wait=args.wait)
     mind_outliers(enrolment, drop=args.drop_outliers)

@@ -9,6 +9,8 @@ from edge_asd.cli.progress import Once, Progress, confirmed, note
 from edge_asd.errors import DataError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edge_asd.audio.microphone import SourceEvent
     from edge_asd.config import Config
     from edge_asd.enrolment.enrol import Enrolment
@@ -28,19 +30,28 @@ def mind_outliers(enrolment: Enrolment, *, drop: bool) -> None:
         note("kept as normal sound; if it was an accident (a slammed door, a voice), enrol again with --drop-outliers")
 
 
-def take_clips(enrolment: Enrolment, paths: list[str], config: Config, domain: str | None = None) -> dict[str, str]:
-    """Take the recordings that are named; tells the source, for the provenance. Raises DataError, MissingInputError."""
+def take_clips(
+    enrolment: Enrolment, paths: list[str], config: Config, domain: str | None = None, *, sessions: bool = False
+) -> dict[str, str]:
+    """Take the recordings that are named; tells the source, for the provenance.
+
+    sessions: each path that is named is a session of its own. Raises DataError, MissingInputError.
+    """
     from edge_asd.audio.files import find_clips
 
-    named = find_clips(paths)
-    clips = list({clip.resolve(): clip for clip in named}.values())
+    named = [(clip, path) for path in paths for clip in find_clips([path])]
+    first: dict[Path, tuple[Path, str]] = {}
+    for clip, path in named:
+        first.setdefault(clip.resolve(), (clip, path))
+    clips = list(first.values())
     if len(clips) < len(named):
         note(f"warning: {len(named) - len(clips)} clips were named twice and count once")
     progress, say_once, refused = Progress(len(clips)), Once(), []
     try:
-        for done, clip in enumerate(clips, 1):
+        for done, (clip, path) in enumerate(clips, 1):
+            group = path if sessions else None
             try:
-                enrolment.add_clip(clip, config.audio.channel, domain=domain, on_note=say_once)
+                enrolment.add_clip(clip, config.audio.channel, group, domain=domain, on_note=say_once)
             except DataError as error:
                 # All of them are named in one run; enrolling the rest would hide that sound is missing.
                 refused.append(error)

@@ -49,6 +49,12 @@ def test_a_minute_is_heard_from_the_microphone(fan: Path, steady_sound, monkeypa
     assert "60 s of normal sound added (target)" in capsys.readouterr().out
 
 
+def test_what_is_still_allowed_for_other_days_is_told(fan: Path, tmp_path: Path, steady_sound, capsys) -> None:
+    soundfile.write(tmp_path / "alike.wav", steady_sound(20.0, seed=9), RATE_HZ, subtype="FLOAT")
+    assert main(["enroll", "--append", str(fan), str(tmp_path / "alike.wav")]) == 0
+    assert "2 sessions: other days will differ by more than was heard" in capsys.readouterr().err
+
+
 def test_a_failed_append_changes_nothing(fan: Path, tmp_path: Path) -> None:
     before = fan.read_bytes()
     soundfile.write(tmp_path / "bad.wav", np.zeros(20 * RATE_HZ, np.float32), RATE_HZ)

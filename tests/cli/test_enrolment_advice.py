@@ -117,7 +117,7 @@ def test_one_session_is_told_and_what_is_allowed_for_others_can_be_set(steady_so
 
     judged, said = enrolled_with()
     assert judged["asked"] is None and "one session: other days will differ by more than was heard" in said
-    assert "times wider; a minute of another day narrows it (enroll --append)" in said
+    assert "times wider; a minute of another day narrows it (enroll --append)" in said and "enroll --sessions" in said
     none, said = enrolled_with("--session-allowance", "none")
     assert (none["asked"], none["widening"]) == (1.0, 1.0) and "other days" not in said
     factor, _ = enrolled_with("--session-allowance", "1.5")
@@ -128,3 +128,28 @@ def test_one_session_is_told_and_what_is_allowed_for_others_can_be_set(steady_so
     bundle = str(path.with_suffix(".asd"))
     assert main(["enroll", "--append", bundle, str(path), "--session-allowance", "none"]) == 2
     assert "settled when the bundle was made" in capsys.readouterr().err
+
+
+def test_paths_named_as_sessions_count_as_sessions(steady_sound, tmp_path, capsys) -> None:
+    days = []
+    for day in range(3):
+        days.append(str(tmp_path / f"day{day}"))
+        (tmp_path / f"day{day}").mkdir()
+        for part in range(2):
+            sound = steady_sound(12.0, seed=2 * day + part)
+            soundfile.write(tmp_path / f"day{day}" / f"{part}.wav", sound, RATE_HZ, subtype="FLOAT")
+    out = str(tmp_path / "fan.asd")
+    enroll = ["enroll", *days, "--out", out, "--force"]
+    assert main([*enroll, "--sessions"]) == 0
+    named = load_bundle(Path(out))
+    assert named.enrolment["sessions"]["sessions"] == 3
+    assert named.known is not None
+    folds, names = named.known.folds, np.repeat(range(3), len(named.known.folds) // 3)
+    assert len({(int(fold), int(name)) for fold, name in zip(folds, names, strict=True)}) == len(set(folds)) == 3
+    assert main(enroll) == 0
+    assert load_bundle(Path(out)).enrolment["sessions"]["sessions"] == 1
+    capsys.readouterr()
+    assert main(["enroll", days[0], "--out", out, "--force", "--sessions"]) == 2
+    assert "name a CLIP or DIR for each" in capsys.readouterr().err
+    assert main(["enroll", "--append", out, *days, "--sessions"]) == 2
+    assert "--sessions was settled when the bundle was made" in capsys.readouterr().err
