@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from edge_asd.config.nearest import nearest
-from edge_asd.errors import ConfigError
+from edge_asd.errors import ConfigError, DataError, UsageError
+from edge_asd.scorers import check_specs, parse_scorers
+from edge_asd.scorers.views import SCORES
 from export.recipe import Recipe
 from export.recipe_recordings import CLASS_PARTS, MODELS, RecordingSettings, section_names
 
@@ -65,7 +68,31 @@ def check_recipe(recipe: Recipe) -> None:
         raise ConfigError("augment.mixup_probability must be 0 where a teacher is followed: it never heard the mixture")
     if not 0.0 < recipe.scoring.percentile < 100.0:
         raise ConfigError(f"scoring.percentile is {recipe.scoring.percentile}, must lie between 0 and 100")
+    _check_scorers(recipe)
     _check_recordings(recipe.recordings)
+
+
+def _check_scorers(recipe: Recipe) -> None:
+    """Scorers are wanted only after hours of training: now is the time to say that one cannot be."""
+    contract = recipe.model_contract()
+    if contract.sections:
+        contract = dataclasses.replace(contract, section=contract.sections[0])
+    named = {"scoring.scorer": recipe.scoring.scorer}
+    named |= {f"scoring.machines.{machine}": text for machine, text in recipe.scoring.machines.items()}
+    for where, text in named.items():
+        if not text and where == "scoring.scorer":
+            continue  # the default, which fits every model
+        try:
+            specs = parse_scorers(text)
+            check_specs(specs, contract)
+        except (DataError, UsageError) as error:
+            raise ConfigError(f"{where}: {error.message}", remedy=error.remedy) from error
+        for spec in specs:
+            if spec.view == SCORES and dict(spec.parameters).get("i", 0) >= len(contract.outputs):
+                raise ConfigError(
+                    f"{where}: {spec}: the model gives {len(contract.outputs)} scores, counted from 0",
+                    remedy=f"they are {', '.join(contract.outputs)}",
+                )
 
 
 def _check_recordings(settings: RecordingSettings) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_asd.audio.files import find_clips
+from edge_asd.audio.files import MIN_CLIP_S, find_clips
 from edge_asd.contract import ModelContract
 from edge_asd.errors import DataError, MissingInputError
 from edge_asd.evaluation.clip_names import EXTRA_FOLDERS, MIMII_NAMES, NamedClip, parse_clip
@@ -184,7 +184,7 @@ def _sorted(
 def remarks(paths: Sequence[str | Path], contract: ModelContract) -> list[str]:
     """In words what the headers of the clips say that differs from what the model hears.
 
-    Raises DataError for a file that is no sound, or an empty one.
+    Raises DataError for a file that is no sound, or too short a one.
     """
     import soundfile
 
@@ -194,8 +194,11 @@ def remarks(paths: Sequence[str | Path], contract: ModelContract) -> list[str]:
             info = soundfile.info(str(path))
         except (soundfile.LibsndfileError, OSError) as error:
             raise DataError(f"{path}: not a readable clip", remedy="copy it again or take it away") from error
-        if not info.frames:
-            raise DataError(f"{path}: an empty clip", remedy="copy it again or take it away")
+        if info.frames < MIN_CLIP_S * info.samplerate:
+            raise DataError(
+                f"{path}: holds {info.frames} samples at {info.samplerate} Hz",
+                remedy=f"at least {MIN_CLIP_S} s of sound is needed: copy it again or take it away",
+            )
         rates[info.samplerate] += 1
         lengths_s[round(info.frames / info.samplerate, 1)] += 1
         frames = info.frames * contract.features.rate_hz / info.samplerate / contract.features.hop_samples + 1

@@ -9,6 +9,7 @@ RUN/bundles/    <machine>_<section>.asd, enrolled with the training clips of bot
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -127,14 +128,15 @@ def enrol_machine(
         enrolment.add_clip(Path(clip.file), on_note=note, domain=clip.domain or None)
     n_clips = len(found.by_section[place])
     source = f"{n_clips} training clips of {machine} section {section}"
-    return enrolment.finish({"source": source, "machine": machine, "section": section, **_of(model)})
+    made_of = _of(recipe, model, found, place)
+    return enrolment.finish({"source": source, "machine": machine, "section": section, **made_of})
 
 
 def enrol_unit(
     unit: Unit, trained: Trained, found: MachineClips, out: Path, *, note: Note = lambda line: None
 ) -> list[Path]:
     """Write the bundle of every machine's section the network serves; one that is there already, made with the very
-    same network, is left as it is."""
+    same network, clips and scoring, is left as it is."""
     model = load_model(trained.package, "fp32", runnable_formats(AUTO))
     folder = out / BUNDLES
     folder.mkdir(parents=True, exist_ok=True)
@@ -142,7 +144,7 @@ def enrol_unit(
     for done, place in enumerate(unit.serves, 1):
         path = folder / f"{'_'.join(place)}.asd"
         paths.append(path)
-        if path.is_file() and _is_of(path, model):
+        if path.is_file() and _is_of(path, _of(unit.recipe, model, found, place)):
             continue
         bundle = enrol_machine(unit.recipe, model, found, place, note=note)
         save_bundle(bundle, path)
@@ -152,13 +154,18 @@ def enrol_unit(
     return paths
 
 
-def _of(model: Model) -> dict[str, str]:
-    return {"weights": str(model.provenance.get("weights", ""))}
+def _of(recipe: Recipe, model: Model, found: MachineClips, place: tuple[str, str]) -> dict[str, str]:
+    """What a bundle is made of, for its provenance: the network, and a hash of scoring, step and training clips."""
+    files = [Path(clip.file) for clip in found.by_section[place]]
+    clips = [(path.name, path.stat().st_size) for path in files]
+    enrolled = hashlib.sha256(repr((recipe.scoring, model.contract.step_frames, clips)).encode()).hexdigest()[:12]
+    return {"weights": str(model.provenance.get("weights", "")), "enrolled_as": enrolled}
 
 
-def _is_of(path: Path, model: Model) -> bool:
-    """Whether a bundle was made with this network."""
+def _is_of(path: Path, made_of: dict[str, str]) -> bool:
+    """Whether a bundle was made of this."""
     try:
-        return load_bundle(path).provenance.get("weights") == _of(model)["weights"]
+        held = load_bundle(path).provenance
     except EdgeAsdError:
         return False  # a damaged one, or of an older edge-asd: made anew
+    return all(held.get(name) == value for name, value in made_of.items())

@@ -58,6 +58,13 @@ def unserved(made: list[Unit], found: MachineClips) -> list[str]:
     return ["/".join(place) for place in found.by_section if place not in served]
 
 
+def strange_machines(recipe: Recipe, found: MachineClips) -> list[str]:
+    """In words the machines that the recipe's scoring names and the data set has not: mistyped, or not in this part."""
+    strange = [machine for machine in recipe.scoring.machines if machine not in found.machines]
+    there = ", ".join(found.machines)
+    return [f"scoring.machines names {machine!r}, which the data has not: there are {there}" for machine in strange]
+
+
 def _of_subset(recipe: Recipe, found: MachineClips, folder: Path, index: int, machines: tuple[str, ...]) -> Unit:
     subset = recipe.recordings.subsets[index]
     own = dataclasses.replace(

@@ -10,11 +10,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_asd.cli.evaluate_published import (
+    add_reproduction_flags,
+    published_table,
+    refuse_reproduction_flags,
+    reproduce,
+)
 from edge_asd.cli.evaluate_table import HEAD, case_row, summary
 from edge_asd.cli.options import SETTINGS, add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, new_command, percentile
 from edge_asd.cli.progress import Once, Progress, note
-from edge_asd.errors import DataError, UnavailableError, UsageError
+from edge_asd.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +36,6 @@ if TYPE_CHECKING:
 
 YEARS = ("mimii", *(str(year) for year in range(2020, 2027)))
 NOT_ALL_USED = DataError.exit_code
-REPRODUCTION = "edge_asd.reproduction"
-"""Entry-point group of the module whose `run(args)` reproduces published systems."""
 ENROLMENT_SETTINGS = (
     "detector.step_s",
     "detector.smoothing_s",
@@ -57,7 +61,8 @@ official score of that year. The year is guessed and stated; --year overrules. A
 log-mel frames [n, bands] in dB; of several channels the first is heard (the near one in 2026), or --channel.
 
 With --bundle the test clips are scored against that bundle and nothing is enrolled; a directory holds one bundle a
-case, <machine>_<section>.asd (for a CASES.csv <case>.asd).
+case, <machine>_<section>.asd (for a CASES.csv <case>.asd). Where the bundles are of a published system's recipe, the
+table of its report stands beside the result.
 
 --reproduce trains the published systems on a dataset, measures them, and writes a page with each report's table beside
 ours. What is done is kept in --out: the same command goes on where it was interrupted.
@@ -100,26 +105,14 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--report", type=Path, metavar="DIR", help="write index.html, pictures and scores.csv there")
     parser.add_argument("--json", action="store_true", help='print {"cases": [...], "mean": {...}} instead of a table')
     add_config_flags(parser)
-    group = parser.add_argument_group("published systems, trained and measured anew (on a workstation)")
-    group.add_argument("--reproduce", type=Path, metavar="DIR", help="a DCASE Task 2 dataset to train and measure on")
-    group.add_argument(
-        "--recipes", metavar="A,B", help="only these, their -edge forms, or SYSTEM=RECIPE (all, at published size)"
-    )
-    group.add_argument("--out", type=Path, metavar="DIR", help="runs and results, kept to go on with (reproduced/)")
-    group.add_argument(
-        "--page", type=Path, metavar="FILE", help="to fill (benchmarks/SEEDS.md if there is one, else OUT/SEEDS.md)"
-    )
-    group.add_argument(
-        "--weights", action="append", default=[], metavar="NAME=PATH", help="published weights, as `edge-asd train`"
-    )
-    group.add_argument("--about", metavar="TEXT", help="what to call the dataset on the page (its folder's name)")
+    add_reproduction_flags(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure every case; a table or JSON on stdout, progress on stderr."""
     if args.reproduce is not None:
-        return _reproduced(args)
-    _refuse_reproduction_flags(args)
+        return reproduce(args)
+    refuse_reproduction_flags(args)
     loaded = loaded_config(args)
     if printed_config(args, loaded):
         return 0
@@ -167,6 +160,8 @@ def run(args: argparse.Namespace) -> int:
         print()
     else:
         print(summary(made))
+        if args.bundle is not None and (words := published_table(plan, made)):
+            print(f"\n{words}")
     watcher.finish(made)
     all_measured = all(result.threshold is not None for result in results)
     return 0 if all_measured and not watcher.failed else NOT_ALL_USED
@@ -251,26 +246,6 @@ def _listener(scorer: str | None, config: Config) -> Any:
     if config.detector.step_s is not None:
         model = model.with_step(config.detector.step_s)
     return Listener(model, specs, config.model.runtime)
-
-
-def _reproduced(args: argparse.Namespace) -> int:
-    """Hand over to the workstation's part, which is found by its entry point: nothing here may import it."""
-    if args.inputs or args.bundle is not None:
-        raise UsageError("--reproduce takes its dataset itself", remedy="leave CASES.csv, DATASET_DIR and --bundle out")
-    from importlib.metadata import entry_points
-
-    found = list(entry_points(group=REPRODUCTION))
-    if not found:
-        raise UnavailableError("the workstation's part is not installed", remedy="pip install 'edge-asd[export]'")
-    return found[0].load().run(args)
-
-
-def _refuse_reproduction_flags(args: argparse.Namespace) -> None:
-    for name in ("recipes", "out", "page", "weights", "about"):
-        if vars(args)[name]:
-            raise UsageError(f"--{name} is for --reproduce", remedy="add --reproduce DIR, or leave it out")
-    if not args.inputs and not args.print_config:
-        raise UsageError("nothing to measure on", remedy="give a CASES.csv or a DATASET_DIR")
 
 
 def _refuse_enrolment_flags(args: argparse.Namespace) -> None:

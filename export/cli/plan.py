@@ -22,6 +22,7 @@ def show_plan(recipe: Recipe, args: argparse.Namespace) -> int:
     from export.published import published_weights
     from export.recordings import machine_clips, remarks
     from export.sources import check_generated
+    from export.units import strange_machines
 
     torch.set_num_threads(args.threads)
     if args.data is None and args.teacher is not None:
@@ -30,7 +31,7 @@ def show_plan(recipe: Recipe, args: argparse.Namespace) -> int:
     found = machine_clips(args.data, recipe.recordings) if args.data is not None else None
     if found is not None:
         clips = [clip.file for own in found.by_section.values() for clip in own]
-        for remark in remarks(clips, recipe.model_contract()):
+        for remark in (*remarks(clips, recipe.model_contract()), *strange_machines(recipe, found)):
             note(remark)
     shown = plan(recipe, args.data, found)
     if args.json:

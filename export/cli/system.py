@@ -24,11 +24,11 @@ def train_system(recipe: Recipe, found: MachineClips, args: argparse.Namespace, 
     from export.recordings import remarks
     from export.system import BUNDLES, enrol_unit, train_unit
     from export.system_bundle import DATA
-    from export.units import units, unserved
+    from export.units import strange_machines, units, unserved
 
     clips = [clip.file for own in found.by_section.values() for clip in own]
     tell = note if processes.first else _silent
-    for remark in remarks(clips, recipe.model_contract()):
+    for remark in (*remarks(clips, recipe.model_contract()), *strange_machines(recipe, found)):
         tell(remark)
     made = units(recipe, found, args.data)
     left_out = unserved(made, found)

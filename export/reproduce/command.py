@@ -28,13 +28,15 @@ from edge_asd.errors import DataError, EdgeAsdError, MissingInputError, UsageErr
 from export.cli.extra import need
 from export.recipe import Recipe
 from export.recipe_file import load_recipe
+from export.reproduce.beside import beside
 from export.reproduce.page import Outcome, figures_part, filled
-from export.reproduce.published import Published, published_systems
+from export.reproduce.published import EDGE, Published, published_systems
+
+__all__ = ["beside", "run"]  # what `edge-asd evaluate` asks of the entry point
 
 RESULT, PAGE = "result.json", "SEEDS.md"
 DEFAULT_OUT = Path("reproduced")
 HOUSE_PAGE = Path("benchmarks") / PAGE
-EDGE = "-edge"
 EDGE_ASD = (sys.executable, "-m", "edge_asd")
 
 

@@ -96,11 +96,17 @@ def _system_part(outcome: Outcome) -> list[str]:
 
 
 def _table(theirs: Figures, ours: Figures | None) -> list[str]:
+    head, *rows = table_rows(theirs, ours)
+    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
+
+
+def table_rows(theirs: Figures, ours: Figures | None) -> list[list[str]]:
+    """A report's figures and ours, in percent: the head, a row a machine, and one of all."""
     halves = [("published", theirs)] + ([("ours", ours)] if ours is not None else [])
     head = [
         f"{who} {COLUMN_WORDS.get(column, column)}" for who, half in halves for column in (*half.columns, "official")
     ]
-    rows = [["machine", *head], ["---"] * (1 + len(head))]
+    rows = [["machine", *head]]
     for machine in dict.fromkeys(machine for _, half in halves for machine in half.rows):
         cells = [machine]
         for _, half in halves:
@@ -108,7 +114,7 @@ def _table(theirs: Figures, ours: Figures | None) -> list[str]:
             cells += [_percent(value) for value in (*values, half.official.get(machine))]
         rows.append(cells)
     rows.append(["all", *(cell for _, half in halves for cell in (*[""] * len(half.columns), _percent(half.all)))])
-    return [f"| {' | '.join(cells)} |" for cells in rows]
+    return rows
 
 
 def _percent(value: float | None) -> str:

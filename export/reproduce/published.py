@@ -13,6 +13,8 @@ from edge_asd.evaluation.official import combine
 
 TABLES = Path(__file__).parent / "published.yaml"
 OFFICIAL = "official"
+EDGE = "-edge"
+"""Ends the name of a system's recipe at a size for a board."""
 
 
 @dataclass(frozen=True)

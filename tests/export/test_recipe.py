@@ -83,6 +83,13 @@ def test_every_shipped_recipe_is_right_and_reads_back(path, tmp_path):
         ("augment: {mixup_probability: 0.5}", "never heard the mixture"),
         ("augment: {speed_spread: 0.9}", "speed_spread is 0.9, must be 0 to 0.5"),
         ("quantise: {activation_bits: 4}", "activation_bits is 4, must be 8 or 16"),
+        ("scoring: {scorer: 'embedding:knnn'}", "scoring.scorer: .*did you mean 'knn'"),
+        (
+            "scoring: {machines: {fan: 'scores:column'}}",
+            "machines.fan: scorer scores:column: x gives no scores",
+        ),
+        ("extends: maf\nscoring: {scorer: 'scores:column,i=1'}", "the model gives 1 scores, counted from 0"),
+        ("extends: maf\nscoring: {scorer: 'embedding:knn'}", "x gives no embedding"),
     ],
 )
 def test_values_no_training_could_use_are_refused(tmp_path, text, said):

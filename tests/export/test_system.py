@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import textwrap
 
 import pytest
@@ -81,6 +82,20 @@ def test_again_it_trains_nothing_and_enrols_only_what_is_missing(run, dataset, c
     assert (bundles / "valve_00.asd").read_bytes() == before["valve_00.asd"]
     assert load_bundle(bundles / "fan_00.asd").enrolment["pieces"] == 7
     load_bundle(bundles / "fan_03.asd")
+
+
+def test_another_way_to_score_trains_nothing_and_enrols_all_anew(run, dataset, tmp_path, capsys):
+    out = tmp_path / "run"
+    shutil.copytree(run, out)
+    recipe(tmp_path)
+    other = "extends: tiny.yaml\nname: tiny\nscoring: {scorer: 'embedding:lof', machines: {vlave: 'embedding:gmm'}}\n"
+    (tmp_path / "other.yaml").write_text(other)
+    assert main(["train", "--recipe", str(tmp_path / "other.yaml"), "--data", str(dataset), "--out", str(out)]) == 0
+    told = capsys.readouterr().err
+    assert "scoring.machines names 'vlave', which the data has not: there are fan, valve" in told
+    assert "goes on from step" in told
+    specs = {path.name: str(load_bundle(path).normal.specs[0]) for path in (out / "bundles").iterdir()}
+    assert specs["fan_00.asd"] == "embedding:lof" and specs["valve_00.asd"] == "embedding:gmm"
 
 
 def test_several_networks_have_directories_of_their_own(dataset, tmp_path):
