@@ -142,14 +142,6 @@ class EmbeddingBank:
         kept = kept_rows(directions(self.vectors), self.domains, n_kept, method, seed)
         return replace(self._rows(kept), budget_bytes=budget_bytes, method=method)
 
-    def coverage(self, embeddings: np.ndarray) -> tuple[float, float]:
-        """How far embeddings [n, d] are from the bank: median and 95th percentile of the cosine distance.
-
-        Of the embeddings a bank was compacted from, it is what compaction cost.
-        """
-        distance, _ = self.nearest(embeddings)
-        return float(np.median(distance)), float(np.percentile(distance, 95))
-
     def nearest(self, embeddings: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Cosine distance (0 same direction ... 2 opposite) to the nearest bank vector, and which.
 

@@ -46,10 +46,3 @@ def pareto_log_sf(excess: float, shape: float, scale: float) -> float:
     if shape < 1e-9:
         return -excess / scale
     return -math.log1p(shape * excess / scale) / shape
-
-
-def pareto_quantile(log_sf: float, shape: float, scale: float) -> float:
-    """The excess y with ln P(Y > y) = log_sf (at most 0); shape >= 0."""
-    if shape < 1e-9:
-        return -log_sf * scale
-    return math.expm1(-log_sf * shape) * scale / shape

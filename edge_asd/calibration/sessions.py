@@ -101,12 +101,16 @@ def session_summary(evidence: SessionEvidence, asked: float | None, clip: Thresh
     """
     widening = evidence.widening if asked is None else asked
     heard = "one session" if evidence.sessions == 1 else f"{evidence.sessions} sessions"
-    text = ""
-    if clip.threshold > clip.plain:
+    text, wider = "", f"{clip.threshold / max(clip.plain, 1e-9):.1f} times wider"
+    if clip.threshold > clip.plain and asked is not None:
+        text = (
+            f"distances up to {widening:.2g} times are allowed for on other days, as asked: the threshold of clips is "
+            f"{wider}, and stays so whatever is added (enroll --append)"
+        )
+    elif clip.threshold > clip.plain:
         text = (
             f"{heard}: other days will differ by more than was heard (distances up to {widening:.2g} times are allowed "
-            f"for), so the threshold of clips is {clip.threshold / max(clip.plain, 1e-9):.1f} times wider; a minute of "
-            "another day narrows it (enroll --append), so do recordings of several days named as such (enroll "
-            "--sessions); --session-allowance none takes it away"
+            f"for), so the threshold of clips is {wider}; a minute of another day narrows it (enroll --append), so do "
+            "recordings of several days named as such (enroll --sessions); --session-allowance none takes it away"
         )
     return {**evidence.to_dict(), "asked": asked, "widening": round(widening, 4), "text": text}

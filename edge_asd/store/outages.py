@@ -33,10 +33,6 @@ class Outages:
         self._warn(f"{kind} are written again; {lost or 'none'} of them lost")
         self._told(since, f"{kind}: {reason}; written again, {lost or 'none'} of them lost")
 
-    def going_on(self, kind: str) -> bool:
-        """Whether `kind` cannot be written now."""
-        return kind in self._now
-
     def in_words(self) -> str | None:
         """What is wrong now, None when nothing is."""
         return "; ".join(f"{kind}: {reason}" for kind, (_, reason) in list(self._now.items())) or None

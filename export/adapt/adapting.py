@@ -11,6 +11,7 @@ from typing import Any
 
 from edge_asd import __version__
 from edge_asd.bundle.bundle import Bundle
+from edge_asd.calibration.sessions import SessionEvidence, session_summary
 from edge_asd.errors import UsageError
 from edge_asd.model_package import Model
 from export.adapt.evidence import Evidence, FoldEvidence, HeldOut, enrolled, fold_evidence
@@ -105,8 +106,17 @@ def adapt(
             enrolled_s=enrolled_s,
             provenance=provenance,
         )
-        outcomes.append(Outcome(evidence, candidate))
+        outcomes.append(Outcome(evidence, _of_the_same_sessions(candidate, target.bundle)))
     return outcomes
+
+
+def _of_the_same_sessions(bundle: Bundle, parent: Bundle) -> Bundle:
+    """With what its parent knew of sessions, so that a day added later counts as it would for the parent."""
+    known = parent.enrolment.get("sessions")
+    if known is None:
+        return bundle
+    sessions = session_summary(SessionEvidence.from_dict(known), known["asked"], bundle.clip_calibration)
+    return dataclasses.replace(bundle, enrolment={**bundle.enrolment, "sessions": sessions})
 
 
 class Judge:

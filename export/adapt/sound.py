@@ -100,10 +100,11 @@ def read_machine(
     folder: Path,
     rate_hz: int,
     *,
+    channel: int | None = None,
     on_note: Callable[[str], None] = lambda note: None,
     at_clip: Callable[[int, int], None] = lambda done, total: None,
 ) -> MachineSound:
-    """All recordings below a folder as one machine's normal sound.
+    """All recordings below a folder as one machine's normal sound; channel: see `edge_asd.audio.files.read_clip`.
 
     Raises MissingInputError, and DataError for sound nobody should learn from: silent, clipped, not a number, recorded
     at less than the model's rate, or less than two minutes of it.
@@ -113,7 +114,7 @@ def read_machine(
     paths = find_clips([folder])
     clips: list[SoundClip] = []
     for done, path in enumerate(paths, 1):
-        samples = read_clip(path, rate_hz, on_note=on_note)
+        samples = read_clip(path, rate_hz, channel, on_note=on_note)
         own_hz = soundfile.info(str(path)).samplerate
         if own_hz < rate_hz:
             raise DataError(

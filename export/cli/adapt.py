@@ -45,19 +45,23 @@ def add_adapt_flags(parser: argparse.ArgumentParser) -> None:
         metavar="PACKAGE|RUN",
         help="with --adapt: the float weights, where the bundle's network is not the one that ships",
     )
+    parser.add_argument("--channel", type=_channel, metavar="N", help="with --adapt: channel to hear, counted from 0")
     parser.add_argument("--force", action="store_true", help="with --adapt: replace bundles that are there")
 
 
 def run_adapt(args: argparse.Namespace) -> int:
     """Adapt, and write the bundles that evidence supports; the evidence on stdout."""
-    for flag in ("recipe", "teacher", "dry_run"):
-        if getattr(args, flag, None):
+    for flag in ("recipe", "teacher", "dry_run", "weights"):
+        if getattr(args, flag):
             raise UsageError(f"--{flag.replace('_', '-')} does not go with --adapt", remedy="leave it out")
     if args.data is None:
         raise UsageError("--adapt needs normal sound of the machine", remedy="give --data DIR")
     paths = _bundle_paths(args.adapt)
     outputs = _outputs(paths, args.out)
+    parents = {path.resolve() for path in paths}
     for output in outputs:
+        if output.resolve() in parents:
+            raise UsageError(f"{output} is what is adapted, and stays", remedy="give --out another name")
         check_output(output, force=args.force)
     need()
     from edge_asd.bundle.bundle import load_bundle, save_bundle
@@ -69,8 +73,8 @@ def run_adapt(args: argparse.Namespace) -> int:
     bundles = [load_bundle(path) for path in paths]
     source = float_source(bundles[0], args.model)
     rate_hz = bundles[0].contract.features.rate_hz
-    sounds = [_heard(path.stem, folder, rate_hz) for path, folder in zip(paths, own, strict=True)]
-    others = [_heard(name, folder, rate_hz) for name, folder in further.items()]
+    sounds = [_heard(path.stem, folder, rate_hz, args.channel) for path, folder in zip(paths, own, strict=True)]
+    others = [_heard(name, folder, rate_hz, args.channel) for name, folder in further.items()]
     targets = [
         Target(bundle, sound, hashlib.sha256(path.read_bytes()).hexdigest())
         for path, bundle, sound in zip(paths, bundles, sounds, strict=True)
@@ -155,7 +159,13 @@ def _matched(paths: Sequence[Path], folders: dict[str, Path], data: Path) -> tup
     return [folders[path.stem] for path in paths], {n: f for n, f in folders.items() if n not in stems}
 
 
-def _heard(name: str, folder: Path, rate_hz: int) -> MachineSound:
+def _channel(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no channel; give 0, 1, ...")
+    return int(text)
+
+
+def _heard(name: str, folder: Path, rate_hz: int, channel: int | None) -> MachineSound:
     from export.adapt.sound import read_machine
 
     progress = Progress(1.0)
@@ -164,6 +174,7 @@ def _heard(name: str, folder: Path, rate_hz: int) -> MachineSound:
             name,
             folder,
             rate_hz,
+            channel=channel,
             on_note=Once(),
             at_clip=lambda done, total: progress.at(done / total, f"{name}: {done} of {total} recordings"),
         )

@@ -77,8 +77,10 @@ def run(args: argparse.Namespace) -> int:
     """Train, show the plan, or adapt bundles."""
     if args.adapt is not None:
         return run_adapt(args)
-    if args.model is not None or args.force:
-        raise UsageError("--model and --force go with --adapt", remedy="leave them out, or give --adapt FILE.asd")
+    if args.model is not None or args.channel is not None or args.force:
+        raise UsageError(
+            "--model, --channel and --force go with --adapt", remedy="leave them out, or give --adapt FILE.asd"
+        )
     if args.recipe is None:
         raise UsageError("no recipe was named", remedy="give --recipe NAME|PATH, or --adapt FILE.asd")
     need()

@@ -141,3 +141,5 @@ def test_a_person_is_told_what_was_assumed() -> None:
     assert "enroll --append" in told["text"]
     asked = session_summary(SessionEvidence(3), 1.0, dataclasses.replace(clip, threshold=clip.plain))
     assert (asked["widening"], asked["text"]) == (1.0, "")
+    asked = session_summary(SessionEvidence(), 2.5, clip)
+    assert "2.5 times are allowed for" in asked["text"] and "narrows" not in asked["text"]

@@ -130,3 +130,15 @@ def test_frames_of_a_changed_window_are_the_devices_own(contract, steady_sound):
     start = int(np.random.default_rng(1).integers(samples.size - (63 * 512 + 1024) + 1))
     frames = log_mel(samples[start:], contract.features)[1:]  # frame 0 is half padding
     np.testing.assert_allclose(window, frames[: contract.window_frames], atol=1e-3)
+
+
+def test_of_several_channels_one_is_heard(tmp_path, steady_sound):
+    near, far = steady_sound(130.0, seed=1), 0.1 * steady_sound(130.0, seed=2)
+    sf.write(tmp_path / "both.wav", np.stack((near, far), axis=1), RATE_HZ, subtype="FLOAT")
+    said: list[str] = []
+    level = {}
+    for channel in (None, 1):
+        sound = read_machine("fan", tmp_path, RATE_HZ, channel=channel, on_note=said.append)
+        level[channel] = np.std(np.concatenate([clip.samples for clip in sound.clips]))
+    assert level[1] < 0.2 * level[None]
+    assert len(said) == 1 and "--channel" in said[0]

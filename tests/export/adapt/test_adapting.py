@@ -261,6 +261,9 @@ def test_the_command_keeps_what_evidence_supports_and_says_where_it_came_from(fi
     assert adapted.normal.specs == before.normal.specs and adapted.contract.version.startswith("1+adapted.")
     assert adapted.model.network != before.model.network and adapted.enrolment["seconds"] == pytest.approx(31.0)
     assert adapted.model.precision == "int8"
+    assert before.enrolment["sessions"]["asked"] is None and adapted.enrolment["sessions"]["asked"] is None
+    assert adapted.enrolment["sessions"]["step"] == before.enrolment["sessions"]["step"]
+    assert adapted.clip_calibration.allowance == before.clip_calibration.allowance
     with pytest.raises(UsageError, match="adapted already"):
         float_source(adapted, None)
 
@@ -308,6 +311,9 @@ def test_what_cannot_be_adapted_is_refused_with_a_remedy(package, sound, steady_
         (["--adapt", "{files}/fan.asd"], 2, "--data"),
         (["--adapt", "{files}/fan.asd", "--recipe", "mfn-128", "--data", "{files}/data"], 2, "--recipe does not go"),
         (["--adapt", "{files}/fan.asd", "--data", "{files}/data", "--out", "{files}/pump.asd"], 2, "--force"),
+        (["--adapt", "{files}/fan.asd", "--data", "{files}/data", "--out", "{files}/fan.asd", "--force"], 2, "stays"),
+        (["--adapt", "{files}/fan.asd", "--data", "{files}/data", "--weights", "a=b"], 2, "--weights does not go"),
+        (["--recipe", "mfn-128", "--channel", "1", "--dry-run"], 2, "go with --adapt"),
         (["--adapt", "{files}/fan.asd", "--data", "{files}/nowhere"], 66, "nowhere"),
         (["--adapt", "{files}/data", "--data", "{files}/data"], 66, "no bundle"),
         (["--adapt", "{files}", "--data", "{files}/data/fan"], 2, "subfolder"),
