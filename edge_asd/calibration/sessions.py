@@ -13,6 +13,7 @@ where that gives more than the plain one. Scores keep their order; only the plac
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,17 +42,15 @@ class SessionEvidence:
     step: how many times further normal windows lie from the other sessions alone than from those and half of their own
         (geometric mean over windows and scorers; of simulated sessions it tells more than the median does: as many
         false alarms avoided for fewer faults missed); about 1 where parts of one session are all there is.
-    steps: how many such differences that rests on, at least 1.
     """
 
     sessions: int = 1
     step: float = 1.0
-    steps: int = 1
 
     @classmethod
     def measured(cls, sessions: int, without: np.ndarray, within: np.ndarray) -> SessionEvidence:
         """From distances [n, scorers] of windows scored without their session (or part), and with the rest of it."""
-        return cls(sessions, step_between(without, within), max(1, sessions - 1))
+        return cls(sessions, step_between(without, within))
 
     @property
     def widening(self) -> float:
@@ -59,25 +58,26 @@ class SessionEvidence:
         share = min(1.0, max(0.0, (ENOUGH - self.sessions) / (ENOUGH - FULL_UP_TO)))
         return max(1.0, ONE_SESSION / self.step) ** share
 
-    def with_session(self, without: np.ndarray, within: np.ndarray) -> SessionEvidence:
-        """With one more session, whose windows [n] have these distances [n, scorers] from what was known before, and
-        from that and the rest of their own session."""
-        step = step_between(without, within)
-        mean = (self.steps * math.log(self.step) + math.log(step)) / (self.steps + 1)
-        return SessionEvidence(self.sessions + 1, math.exp(mean), self.steps + 1)
+    def with_session(self) -> SessionEvidence:
+        """With one more session, which was appended: it is heard, but its step does not count.
+
+        Appended windows are judged with the rest of their own session, so how far that lies from the others is not in
+        the distances a threshold is fitted on; to divide by it would narrow thresholds most where days differ most.
+        """
+        return dataclasses.replace(self, sessions=self.sessions + 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, the inverse of `from_dict`."""
-        return {"sessions": self.sessions, "step": round(self.step, 4), "steps": self.steps}
+        return {"sessions": self.sessions, "step": round(self.step, 4)}
 
     @classmethod
     def from_dict(cls, data: Any) -> SessionEvidence:
         """From parsed JSON. Raises DataError for anything but counts and a factor of at least 1."""
         try:
-            made = cls(int(data["sessions"]), float(data["step"]), int(data["steps"]))
+            made = cls(int(data["sessions"]), float(data["step"]))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"session evidence: {error!r} in {data!r}") from error
-        if made.sessions < 1 or made.steps < 1 or not 1.0 <= made.step < math.inf:
+        if made.sessions < 1 or not 1.0 <= made.step < math.inf:
             raise DataError(f"session evidence: {data!r} is out of range")
         return made
 
@@ -110,7 +110,7 @@ def session_summary(evidence: SessionEvidence, asked: float | None, clip: Thresh
     elif clip.threshold > clip.plain:
         text = (
             f"{heard}: other days will differ by more than was heard (distances up to {widening:.2g} times are allowed "
-            f"for), so the threshold of clips is {wider}; a minute of another day narrows it (enroll --append), so do "
-            "recordings of several days named as such (enroll --sessions); --session-allowance none takes it away"
+            f"for), so the threshold of clips is {wider}; recordings of several days named as such (enroll --sessions) "
+            "narrow it, --session-allowance none takes it away"
         )
     return {**evidence.to_dict(), "asked": asked, "widening": round(widening, 4), "text": text}

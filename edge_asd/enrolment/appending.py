@@ -2,8 +2,7 @@
 
 Nothing known is given up: the windows kept so far stay, with their domain and time, and the new ones join them. All are
 then fitted and scored against each other anew, the new sound in parts of its own, so that the thresholds hold for both.
-How far the new session lies from the known ones counts against what is allowed for sessions not heard yet
-(`edge_asd.calibration.sessions`).
+It is one session more for what is allowed for those not heard yet (`edge_asd.calibration.sessions`).
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ def appended(bundle: Bundle, new: Enrolment, source: str = "") -> Bundle:
         bundle.aggregation,
     )
     percentile = bundle.clip_calibration.percentile or DEFAULT_CLIP_PERCENTILE
-    sessions, allowance = _sessions(bundle, bundle.normal.distances(windows.features), distances[n_old:])
+    sessions, allowance = _sessions(bundle)
     clip = Calibration.fit(all_scores.per_clip(), percentile, target[all_scores.first_windows()], allowance)
     step_s, live_target = bundle.contract.step_s, bundle.live_calibrations[-1].target
     live = fit_stream(all_scores, len(bundle.live_calibrations), live_target, step_s, allowance)
@@ -141,16 +140,13 @@ def appended(bundle: Bundle, new: Enrolment, source: str = "") -> Bundle:
     )
 
 
-def _sessions(
-    bundle: Bundle, without: np.ndarray, within: np.ndarray
-) -> tuple[SessionEvidence | None, tuple[float, ...]]:
+def _sessions(bundle: Bundle) -> tuple[SessionEvidence | None, tuple[float, ...]]:
     """What is known of sessions once the new one is added, and what to allow for others; None and nothing for a bundle
-    made before there was that. without, within: distances of the new windows [n, scorers] from what the bundle knew,
-    and from all the rest."""
+    made before there was that."""
     known = bundle.enrolment.get("sessions")
     if known is None:
         return None, ()
-    evidence = SessionEvidence.from_dict(known).with_session(without, within)
+    evidence = SessionEvidence.from_dict(known).with_session()
     widening = evidence.widening if known["asked"] is None else float(known["asked"])
     return evidence, allowances(bundle.normal.specs, widening)
 

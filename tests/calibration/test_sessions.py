@@ -55,21 +55,20 @@ def test_the_step_is_how_much_further_a_session_is_from_the_others_than_from_its
     assert step_between(np.zeros((5, 2)), np.zeros((5, 2))) == 1.0
 
 
-def test_an_added_session_is_one_step_more() -> None:
+def test_an_added_session_is_one_more_and_what_was_measured_between_named_ones_stays() -> None:
     within = distances()
-    two = SessionEvidence().with_session(4.0 * within, within)
-    assert (two.sessions, two.steps) == (2, 2) and two.step == pytest.approx(2.0)
-    assert SessionEvidence().with_session(within, within).widening == ONE_SESSION
+    two = SessionEvidence().with_session()
+    assert two == SessionEvidence(2) and two.widening == ONE_SESSION
     measured = SessionEvidence.measured(4, 1.5 * within, within)
-    assert (measured.sessions, measured.steps) == (4, 3) and measured.step == pytest.approx(1.5)
-    five = measured.with_session(1.5 * within, within)
-    assert (five.sessions, five.steps) == (5, 4) and five.step == pytest.approx(1.5)
+    assert measured.sessions == 4 and measured.step == pytest.approx(1.5)
+    five = measured.with_session()
+    assert five.sessions == 5 and five.step == measured.step and 1.0 < five.widening < measured.widening
 
 
 def test_evidence_survives_json_and_nonsense_is_refused() -> None:
-    evidence = SessionEvidence(3, 1.25, 2)
+    evidence = SessionEvidence(3, 1.25)
     assert SessionEvidence.from_dict(evidence.to_dict()) == evidence
-    for broken in (None, {}, {"sessions": 0, "step": 1.0, "steps": 1}, {"sessions": 1, "step": 0.5, "steps": 1}):
+    for broken in (None, {}, {"sessions": 0, "step": 1.0}, {"sessions": 1, "step": 0.5}):
         with pytest.raises(DataError, match="session evidence"):
             SessionEvidence.from_dict(broken)
 
@@ -138,7 +137,7 @@ def test_a_person_is_told_what_was_assumed() -> None:
     told = session_summary(SessionEvidence(), None, clip)
     assert told["widening"] == 2.0 and told["asked"] is None
     assert "one session" in told["text"] and f"{clip.threshold / clip.plain:.1f} times wider" in told["text"]
-    assert "enroll --append" in told["text"]
+    assert "enroll --sessions" in told["text"]
     asked = session_summary(SessionEvidence(3), 1.0, dataclasses.replace(clip, threshold=clip.plain))
     assert (asked["widening"], asked["text"]) == (1.0, "")
     asked = session_summary(SessionEvidence(), 2.5, clip)

@@ -117,7 +117,7 @@ def test_one_session_is_told_and_what_is_allowed_for_others_can_be_set(steady_so
 
     judged, said = enrolled_with()
     assert judged["asked"] is None and "one session: other days will differ by more than was heard" in said
-    assert "times wider; a minute of another day narrows it (enroll --append)" in said and "enroll --sessions" in said
+    assert "times wider; recordings of several days named as such (enroll --sessions) narrow it" in said
     none, said = enrolled_with("--session-allowance", "none")
     assert (none["asked"], none["widening"]) == (1.0, 1.0) and "other days" not in said
     factor, _ = enrolled_with("--session-allowance", "1.5")
