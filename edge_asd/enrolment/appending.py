@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge_asd import __version__
+from edge_asd.bank import DEFAULT_METHOD
 from edge_asd.bundle.bundle import Bundle
 from edge_asd.bundle.kept_frames import KeptFrames, Piece
 from edge_asd.calibration.enrolment_scores import EnrolmentScores
@@ -80,7 +81,8 @@ def appended(bundle: Bundle, new: Enrolment, source: str = "") -> Bundle:
         folds=folds[rows],
         target=target[rows],
     )
-    retention = _retention(bundle, joined)
+    budget = bundle.enrolment.get("bank_budget") or {"bytes": None, "method": DEFAULT_METHOD}
+    retention = Retention.within(bundle.normal.specs, joined, budget["bytes"], budget["method"])
     kept = None if retention is None else retention.kept()
     normal = NormalSound.fit(
         bundle.normal.specs,
@@ -125,7 +127,7 @@ def appended(bundle: Bundle, new: Enrolment, source: str = "") -> Bundle:
         clip_calibration=clip,
         live_calibrations=live,
         enrolment={
-            **_summary(bundle, new, entry, retention, normal),
+            **_summary(bundle, new, entry, retention),
             "sessions": sessions and session_summary(sessions, bundle.enrolment["sessions"]["asked"], clip),
         },
         provenance={**bundle.provenance, "appended_by": __version__},
@@ -164,16 +166,6 @@ def _new_folds(folds: np.ndarray) -> np.ndarray:
     return _merged(folds, APPENDED_FOLDS)
 
 
-def _retention(bundle: Bundle, joined: EnrolledWindows) -> Retention | None:
-    """What chooses the windows to keep within the bundle's own budget; None where all can be kept."""
-    budget = bundle.enrolment.get("bank_budget")
-    if budget is None:
-        return None
-    specs = bundle.normal.specs
-    retention = Retention(specs, joined.features, joined.spectra_db, joined.target, budget["bytes"], budget["method"])
-    return retention if retention.drops else None
-
-
 def _scored_before(bundle: Bundle, windows: EnrolledWindows) -> np.ndarray:
     """Scores of the new pieces by the bundle as it was, [n_pieces]."""
     own = EnrolmentScores(
@@ -189,9 +181,7 @@ def _mean_rhythms(bundle: Bundle, new: Enrolment, n_old: int, n_new: int) -> np.
     return np.average((old.astype(np.float64), own), axis=0, weights=(n_old, n_new))
 
 
-def _summary(
-    bundle: Bundle, new: Enrolment, entry: dict[str, Any], retention: Retention | None, normal: NormalSound
-) -> dict[str, Any]:
+def _summary(bundle: Bundle, new: Enrolment, entry: dict[str, Any], retention: Retention | None) -> dict[str, Any]:
     old = bundle.enrolment
     seconds = old["seconds"] + entry["seconds"]
     sound, own = old.get("sound"), new.sound
@@ -208,14 +198,7 @@ def _summary(
         "warnings": [*old["warnings"], *new.warnings],
     }
     if retention is not None:
-        budget = old["bank_budget"]
-        summary["bank"] = {
-            "windows": len(normal),
-            "bytes": retention.taken_bytes(),
-            "budget_bytes": budget["bytes"],
-            "method": budget["method"],
-            "further_percent": (old.get("bank") or {}).get("further_percent", 0.0),
-        }
+        summary["bank"] = retention.summary((old.get("bank") or {}).get("further_percent", 0.0))
     return summary
 
 

@@ -229,7 +229,7 @@ class Enrolment:
             self._refuse("all sound fills one window, which can be compared with nothing: no threshold can be told")
         elif len(set(windows.folds.tolist())) == 1:
             self.warnings.append("all sound came in one piece: the threshold rests on half of it against the other")
-        retention = self._retention(windows)
+        retention = Retention.within(self.scorers, windows, self.bank_budget_bytes, self.bank_method)
         kept, keep = (retention.kept(), retention.kept) if retention else (None, None)
         rows_kept = np.arange(len(windows.pieces)) if kept is None else kept
         normal = NormalSound.fit(
@@ -270,13 +270,7 @@ class Enrolment:
             summary["bank_budget"] = {"bytes": self.bank_budget_bytes, "method": self.bank_method}
         if retention:
             everything = windows.cross_fitted(self.scorers)
-            summary["bank"] = {
-                "windows": len(normal),
-                "bytes": retention.taken_bytes(),
-                "budget_bytes": self.bank_budget_bytes,
-                "method": self.bank_method,
-                "further_percent": further_percent(distances, everything),
-            }
+            summary["bank"] = retention.summary(further_percent(distances, everything))
         return Bundle(
             model=self.model,
             normal=normal,
@@ -299,14 +293,6 @@ class Enrolment:
     def windows(self) -> EnrolledWindows:
         """All windows taken so far, side by side."""
         return self._taken.windows(self.model.contract.window_s)
-
-    def _retention(self, windows: EnrolledWindows) -> Retention | None:
-        """What chooses the windows to keep, where not all can be kept."""
-        if self.bank_budget_bytes is None:
-            return None
-        features, spectra_db, target = windows.features, windows.spectra_db, windows.target
-        retention = Retention(self.scorers, features, spectra_db, target, self.bank_budget_bytes, self.bank_method)
-        return retention if retention.drops else None
 
     def _refuse(self, problem: str) -> None:
         if self.strict:

@@ -7,11 +7,13 @@ one window everywhere. Scorers that describe the enrolment as a whole are fitted
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from edge_asd.bank.compaction import DEFAULT_METHOD, kept_rows
 from edge_asd.bank.tags import TAG_BYTES
+from edge_asd.enrolment.enrolled_windows import EnrolledWindows
 from edge_asd.enrolment.known_windows import row_arrays
 from edge_asd.errors import DataError
 from edge_asd.scorers import Features, Scorer, ScorerSpec
@@ -44,7 +46,7 @@ class Retention:
         self._specs = list(specs)
         self._growing = [spec for spec in specs if spec.measure_of.growing()]
         self._features, self._spectra_db, self._target = features, spectra_db, target
-        self._method = method
+        self._budget_bytes, self._method = budget_bytes, method
         judge = min(self._growing, key=lambda spec: not spec.view_of.uses_network, default=None)
         metric, rows = ("spread", spectra_db) if judge is None else (judge.view_of.metric, features[judge.features])
         self._points = Space.fit(metric, rows).coordinates(rows)
@@ -56,6 +58,16 @@ class Retention:
                 )
             self.n_kept = max(1, min(self.n_kept - 1, self.n_kept * budget_bytes // taken))
 
+    @classmethod
+    def within(
+        cls, specs: Sequence[ScorerSpec], windows: EnrolledWindows, budget_bytes: int | None, method: str
+    ) -> Retention | None:
+        """For the windows of an enrolment; None where all can be kept. budget_bytes: None: without a limit."""
+        if budget_bytes is None:
+            return None
+        made = cls(specs, windows.features, windows.spectra_db, windows.target, budget_bytes, method)
+        return made if made.drops else None
+
     @property
     def drops(self) -> bool:
         """Whether the budget holds fewer windows than were enrolled."""
@@ -65,6 +77,16 @@ class Retention:
         """Positions, in `among`, of the windows to keep of these; int, ascending. among: int [m]; None: all."""
         rows = np.arange(len(self._points)) if among is None else among
         return kept_rows(self._points[rows], self._target[rows], self.n_kept, self._method, SEED)
+
+    def summary(self, further_percent: float) -> dict[str, Any]:
+        """What a bundle tells of it; further_percent: see there."""
+        return {
+            "windows": len(self.kept()),
+            "bytes": self.taken_bytes(),
+            "budget_bytes": self._budget_bytes,
+            "method": self._method,
+            "further_percent": further_percent,
+        }
 
     def taken_bytes(self) -> int:
         """What the kept windows take in a bundle; arrays that scorers share are stored once."""
