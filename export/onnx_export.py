@@ -54,6 +54,8 @@ def _exported(model: nn.Module, inputs: Mapping[str, tuple[int, ...]], output: s
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The exporter announces its successor at length; both give the same numbers, this one needs no onnxscript.
         warnings.simplefilter("ignore", DeprecationWarning)
+        # InstanceNorm takes its statistics from the window itself: what is warned of is what is meant.
+        warnings.filterwarnings("ignore", ".*operator 'instance_norm' is set to train=True")
         path = Path(folder) / "network.onnx"
         torch.onnx.export(
             folded(without_prelu(model)),

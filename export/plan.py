@@ -86,8 +86,10 @@ def _described(
                 ("relation", settings.relation_weight),
                 ("identity", settings.identity_weight),
             )
-            if weight and classifies
-        },
+            if weight
+        }
+        if classifies
+        else None,
         "augment": {name: value for name, value in augment.items() if value != plain[name]},
         "validation_share": settings.validation_share,
         "patience": settings.patience,

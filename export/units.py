@@ -31,7 +31,8 @@ class Unit:
 
 
 def units(recipe: Recipe, found: MachineClips, folder: Path) -> list[Unit]:
-    """The networks of a recipe. Raises DataError as `classes_of`, and for a machine's section that two serve."""
+    """The networks of a recipe. Raises DataError as `classes_of`, for a machine's section that two serve, and for a
+    network that should tell classes apart where there is only one."""
     settings = recipe.recordings
     machines = settings.machines or found.machines
     if settings.subsets:
@@ -87,6 +88,12 @@ def _unit(
     name: str, recipe: Recipe, own: RecordingSettings, found: MachineClips, folder: Path, serves: dict[str, str]
 ) -> Unit:
     clips = classes_of(found, own, folder)
+    if len(clips.names) < 2 and recipe.objective.kind == "classification":
+        raise DataError(
+            f"{folder}: all clips of {name or 'the data'} are of one class, {clips.names[0]!r}: this recipe's network "
+            "learns by telling classes apart",
+            remedy="give the machine's other sections, or leave the machine out with recordings.machines",
+        )
     contract = recipe.contract
     tells_sections = SECTION in recipe.model.scorer_inputs or recipe.objective.needs_sections
     if tells_sections:

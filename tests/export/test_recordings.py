@@ -114,6 +114,13 @@ def test_one_network_serves_all_or_each_machine_has_its_own(dataset):
     ]
 
 
+def test_a_machine_of_one_section_has_nothing_to_tell_apart(dataset):
+    for clip in (dataset / "valve").rglob("section_03_*"):
+        clip.unlink()
+    with pytest.raises(DataError, match="all clips of valve are of one class, 'valve/00'"):
+        networks(dataset, models="machine")
+
+
 def test_subsets_train_on_their_sections_and_serve_theirs(dataset):
     subsets = (
         Subset("first", "0", epochs=3, serves={"*": "0"}),
