@@ -39,10 +39,12 @@ def run(args: argparse.Namespace) -> int:
     """Write the archive; print its path."""
     from edge_asd.bundle.bundle import load_bundle
     from export.budget import check_budget
+    from export.cli.extra import need
     from export.targets.archive import check_bundle, write_archive
     from export.targets.target import load_target
 
     target = load_target(args.target)
+    need()
     if args.bundle is None and args.enroll is None:
         raise UsageError("--target without --bundle", remedy="name the machine's bundle, or --enroll DIR to make one")
     args.out.mkdir(parents=True, exist_ok=True)
