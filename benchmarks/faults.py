@@ -45,7 +45,7 @@ from edge_asd.monitor.alarm import AlarmSettings
 from edge_asd.monitor.demo import workshop
 from edge_asd.simulator import FAULTS, KINDS, Fault, Machine, Scene, render
 
-SIMULATOR = "34de06dbd30700d2"
+SIMULATOR = "799a246d449e3937"
 """`simulator_hash()` of the simulator the figures are for."""
 STREAM = 24_102
 SEEDS = "0-3"
