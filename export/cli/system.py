@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def train_system(recipe: Recipe, found: MachineClips, args: argparse.Namespace, processes: Processes) -> int:
     """Train and enrol; the directory of bundles on stdout. Errors as `export.system`'s."""
-    from export.cli.train import Clock
+    from export.cli.clock import Clock
     from export.networks.registry import build_network
     from export.published import published_weights
     from export.recordings import remarks

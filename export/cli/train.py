@@ -6,13 +6,13 @@ import argparse
 import dataclasses
 import json
 import sys
-import time
 from pathlib import Path
 
 from edge_asd.cli.parsing import Subparsers, new_command
 from edge_asd.cli.progress import Progress, note
 from edge_asd.errors import UsageError
 from export.cli.adapt import ABOUT, add_adapt_flags, run_adapt
+from export.cli.clock import Clock
 from export.cli.extra import need
 
 DESCRIPTION = (
@@ -146,24 +146,6 @@ def run(args: argparse.Namespace) -> int:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in figures.items())
         print(f"{args.out / 'best'}: step {best['step']} of {summary['steps']}, {shown}")
     return 0
-
-
-class Clock:
-    """Time left, judged by the steps this process has done."""
-
-    def __init__(self, steps: int) -> None:
-        self._steps, self._began = steps, time.monotonic()
-        self._first: int | None = None
-
-    def left(self, step: int) -> str:
-        """In words."""
-        if self._first is None:
-            self._first = step
-        done = step - self._first
-        if not done:
-            return "time left unknown yet"
-        left_s = (time.monotonic() - self._began) / (done + 1) * (self._steps - step)
-        return f"{left_s / 60:.0f} min left" if left_s >= 90 else f"{left_s:.0f} s left"
 
 
 def _named_path(text: str) -> tuple[str, str]:
