@@ -33,10 +33,10 @@ from edge_asd.frontend import log_mel
 from edge_asd.inference import load_embedder
 from edge_asd.model_package import DEFAULT_PACKAGE, load_model
 from edge_asd.windows import clip_windows
-from export.channel import at_level
-from export.generate import decoded, machine_windows
-from export.recipe_file import load_recipe
-from export.teacher import Teacher, without_bands
+from export.generated.channel import at_level
+from export.generated.generate import decoded, machine_windows
+from export.recipes.load import load_recipe
+from export.teacher.yamnet import Teacher, without_bands
 
 LEVEL_DBFS = -20.0
 GENERATED_BY, GENERATED_MACHINES = "mfn-128-varied", 60

@@ -29,8 +29,8 @@ from benchmarks.embedder import alike, generated, heard, nearest
 from edge_asd.evaluation.cases import Case, read_cases
 from edge_asd.inference.embedder import normalised
 from export.recipe import Recipe
-from export.recipe_file import load_recipe
-from export.teacher import Teacher
+from export.recipes.load import load_recipe
+from export.teacher.yamnet import Teacher
 
 MACHINES, STEPS, WIDTH = 120, 300, 0.25
 PROBABILITY = 0.5
@@ -98,8 +98,8 @@ def row_recipe(name: str) -> Recipe:
 def _row(name: str, cases: list[Case], teacher: Path, work: Path) -> str:
     import torch
 
-    from export.sources import generated as source
-    from export.train import run_key, train
+    from export.sound.sources import generated as source
+    from export.training.train import run_key, train
 
     torch.set_num_threads(1)
     recipe = row_recipe(name)

@@ -28,12 +28,12 @@ from benchmarks.timing import machine
 from edge_asd.contract import SECTION, ModelContract
 from edge_asd.errors import EdgeAsdError
 from edge_asd.model_package import EMBEDDER
+from export.formats.onnx_export import graphs_to_onnx
 from export.networks.network import Network
 from export.networks.registry import build_network, count_parameters
-from export.onnx_export import graphs_to_onnx
-from export.plan import measured_step_s, window_macs
 from export.recipe import Recipe
-from export.recipe_file import load_recipe
+from export.recipes.load import load_recipe
+from export.systems.plan import measured_step_s, window_macs
 
 SYSTEMS = ("vit-knn", "panns-clvae", "w2v-ast-bank", "mfn-dual", "maf", "stgram-mfn", "stgram-mnv3")
 SECTIONS, CLIPS = 21, 1000

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from edge_asd.errors import ConfigError, DataError, EdgeAsdError, StorageError
 from export.recipe import Recipe
-from export.recipe_file import load_recipe
+from export.recipes.load import load_recipe
 
 LOWEST_MEAN_COSINE = 0.99
 """Below this between the int8 and the float embeddings something went wrong in quantising, and nothing is packaged."""
@@ -25,11 +25,11 @@ def make_package(recipe: Recipe, teacher: Path, work_dir: Path, out_dir: Path, p
     """Everything from recipe to package; progress on stderr."""
     import torch
 
-    from export.calibration import simulated_windows
-    from export.make import int8_network, load_source, put
-    from export.probe import simulated_probe
-    from export.sources import generated
-    from export.train import run_key, train
+    from export.packages.make import int8_network, load_source, put
+    from export.quantising.calibration import simulated_windows
+    from export.quantising.probe import simulated_probe
+    from export.sound.sources import generated
+    from export.training.train import run_key, train
 
     torch.set_num_threads(threads)
     batches, data_key = generated(recipe, teacher, work_dir, processes=processes, note=_say)

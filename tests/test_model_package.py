@@ -10,7 +10,7 @@ import pytest
 
 from edge_asd.errors import DataError, MissingInputError, UsageError
 from edge_asd.model_package import DEFAULT_PACKAGE, Network, as_written, load_all, load_model, read_manifest
-from export.package import add_network, write_package
+from export.packages.package import add_network, write_package
 from tests.fakes.graphs import FLOW_CONTRACT, duo_model, flow_model
 
 

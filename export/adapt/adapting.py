@@ -20,8 +20,8 @@ from export.adapt.pretenders import Pretenders
 from export.adapt.sound import FOLDS, MachineSound
 from export.adapt.start import check_same, scheme_of
 from export.adapt.tune import TuneSettings
-from export.calibration import simulated_windows
-from export.make import Source
+from export.packages.make import Source
+from export.quantising.calibration import simulated_windows
 
 
 @dataclass(frozen=True)

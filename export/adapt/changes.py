@@ -15,7 +15,7 @@ import numpy as np
 from edge_asd.contract import ModelContract
 from edge_asd.frontend import LogMel, log_mel, mel_edges_hz
 from edge_asd.windows import lengthened
-from export.augment import at_speed
+from export.sound.augment import at_speed
 
 SPEEDS = (1.06, 1.2)
 TIME_SCALES = (1.25, 1.8)

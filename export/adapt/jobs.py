@@ -18,11 +18,11 @@ from edge_asd.errors import EdgeAsdError, UnavailableError
 from export.adapt.changes import Cutter
 from export.adapt.sound import MachineSound
 from export.adapt.tune import TuneSettings, tuned
-from export.choice import Scheme
-from export.make import Source, int8_network
+from export.formats.onnx_export import to_onnx
 from export.networks.mobilefacenet import MobileFaceNet
-from export.onnx_export import to_onnx
-from export.probe import Probe, ProbeMachine
+from export.packages.make import Source, int8_network
+from export.quantising.choice import Scheme
+from export.quantising.probe import Probe, ProbeMachine
 
 OWN_WINDOWS = 256
 """Windows of the machines' own sound int8 is calibrated on, beside the anchors."""

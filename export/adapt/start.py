@@ -12,12 +12,12 @@ from edge_asd.contract import LOG_MEL, ModelContract
 from edge_asd.errors import DataError, UsageError
 from edge_asd.inference import Embedder
 from edge_asd.model_package import DEFAULT_PACKAGE, load_model
-from export.choice import CONVOLUTIONAL, Scheme
-from export.make import Source, load_source
 from export.networks.mobilefacenet import MobileFaceNet
-from export.rebuild import rebuilt, torch_embeddings
+from export.networks.rewrite import folded, without_prelu
+from export.packages.make import Source, load_source
+from export.packages.rebuild import rebuilt, torch_embeddings
+from export.quantising.choice import CONVOLUTIONAL, Scheme
 from export.recipe import QuantiseSettings
-from export.rewrite import folded, without_prelu
 
 SAME_COSINE = 0.97
 """Mean cosine of an int8 network's embeddings to its float network's; strangers' are far below."""

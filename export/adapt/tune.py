@@ -17,7 +17,7 @@ from edge_asd.errors import DataError
 from edge_asd.inference.embedder import normalised
 from export.adapt.changes import CHANGE_NAMES, Cutter
 from export.adapt.sound import MachineSound
-from export.losses import SubClusterAdaCos
+from export.networks.losses import SubClusterAdaCos
 from export.networks.mobilefacenet import MobileFaceNet
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from edge_asd.cli.enroll import check_output
 from edge_asd.cli.progress import Once, Progress, note
 from edge_asd.errors import MissingInputError, UsageError
-from export.cli.extra import need
+from export.extra import need
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

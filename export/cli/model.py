@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from edge_asd.cli.parsing import Parser
 from edge_asd.cli.progress import Progress, note
 from edge_asd.errors import UsageError
-from export.cli.extra import TFLITE_PACKAGES, need
+from export.extra import TFLITE_PACKAGES, need
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from export.choice import Scheme
-    from export.make import Source
-    from export.probe import Probe
+    from export.packages.make import Source
+    from export.quantising.choice import Scheme
+    from export.quantising.probe import Probe
 
 SEED = 1
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         need(TFLITE_PACKAGES, "tflite-export")
     else:
         need()
-    from export.make import load_source
+    from export.packages.make import load_source
 
     if args.precision == "fp32":
         wanted = {"--sensitivity": args.sensitivity, "--calibration": args.calibration, "--cases": args.cases}
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _float(source: Source, args: argparse.Namespace) -> dict[str, Any]:
-    from export.make import put
+    from export.packages.make import put
 
     network, report = _in_format(source.network, source, args)
     put(args.out, source, {(args.format, "fp32"): network}, {})
@@ -89,9 +89,9 @@ def _float(source: Source, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _int8(source: Source, args: argparse.Namespace) -> dict[str, Any]:
-    from export.choice import sensitivity
-    from export.make import fed_windows, int8_network, put
-    from export.quantise import Quantiser
+    from export.packages.make import fed_windows, int8_network, put
+    from export.quantising.choice import sensitivity
+    from export.quantising.quantise import Quantiser
 
     windows, calibrated_on = _calibration(source, args)
     probe, probed_on = _probe(source, args)
@@ -122,8 +122,8 @@ def _int8(source: Source, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _tflite(source: Source, args: argparse.Namespace) -> dict[str, Any]:
-    from export.make import put
-    from export.tflite_twin import float_twin, int8_twin
+    from export.packages.make import put
+    from export.tflite.twin import float_twin, int8_twin
 
     report: dict[str, Any] = {"format": "tflite", "precision": args.precision}
     if args.precision == "int8":
@@ -145,7 +145,7 @@ def _tflite(source: Source, args: argparse.Namespace) -> dict[str, Any]:
 
 def _scheme(args: argparse.Namespace) -> Scheme | None:
     """What the flags say; None where none was given."""
-    from export.choice import Scheme
+    from export.quantising.choice import Scheme
 
     given = (args.float_first, args.float_last, args.activation_bits)
     if all(value is None for value in given):
@@ -154,7 +154,7 @@ def _scheme(args: argparse.Namespace) -> Scheme | None:
 
 
 def _calibration(source: Source, args: argparse.Namespace) -> tuple[np.ndarray, str]:
-    from export.calibration import recorded_windows, simulated_windows
+    from export.quantising.calibration import recorded_windows, simulated_windows
 
     n = source.settings.calibration_windows
     if args.calibration is not None:
@@ -165,7 +165,7 @@ def _calibration(source: Source, args: argparse.Namespace) -> tuple[np.ndarray, 
 
 
 def _probe(source: Source, args: argparse.Namespace) -> tuple[Probe, str]:
-    from export.probe import recorded_probe, simulated_probe
+    from export.quantising.probe import recorded_probe, simulated_probe
 
     if args.cases is not None:
         probe = recorded_probe(args.cases, source.contract)
@@ -179,7 +179,7 @@ def _in_format(network: bytes, source: Source, args: argparse.Namespace) -> tupl
     """An ONNX network in the format asked for, and the report's first lines."""
     report: dict[str, Any] = {"format": args.format, "precision": args.precision, "bytes": len(network)}
     if args.format == "ort":
-        from export.ort_format import as_ort, start_ms
+        from export.formats.ort_format import as_ort, start_ms
 
         converted = as_ort(network)
         before, after = start_ms([network, converted], source.contract)

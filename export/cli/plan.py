@@ -17,12 +17,12 @@ def show_plan(recipe: Recipe, args: argparse.Namespace) -> int:
     """Print what the training would do; the model is built and a few steps are timed, nothing is written."""
     import torch
 
+    from export.networks.published import published_weights
     from export.networks.registry import build_network
-    from export.plan import plan
-    from export.published import published_weights
-    from export.recordings import machine_clips, remarks
-    from export.sources import check_generated
-    from export.units import strange_machines
+    from export.sound.recordings import machine_clips, remarks
+    from export.sound.sources import check_generated
+    from export.systems.plan import plan
+    from export.systems.units import strange_machines
 
     torch.set_num_threads(args.threads)
     if args.data is None and args.teacher is not None:

@@ -11,20 +11,20 @@ from edge_asd.atomic import write_atomically
 from edge_asd.cli.progress import Once, Progress, note
 
 if TYPE_CHECKING:
-    from export.parallel import Processes
     from export.recipe import Recipe
-    from export.recordings import MachineClips
+    from export.sound.recordings import MachineClips
+    from export.training.parallel import Processes
 
 
 def train_system(recipe: Recipe, found: MachineClips, args: argparse.Namespace, processes: Processes) -> int:
-    """Train and enrol; the directory of bundles on stdout. Errors as `export.system`'s."""
+    """Train and enrol; the directory of bundles on stdout. Errors as `export.systems.system`'s."""
     from export.cli.clock import Clock
+    from export.networks.published import published_weights
     from export.networks.registry import build_network
-    from export.published import published_weights
-    from export.recordings import remarks
-    from export.system import BUNDLES, enrol_unit, train_unit
-    from export.system_bundle import DATA
-    from export.units import strange_machines, units, unserved
+    from export.sound.recordings import remarks
+    from export.systems.bundles import DATA
+    from export.systems.system import BUNDLES, enrol_unit, train_unit
+    from export.systems.units import strange_machines, units, unserved
 
     clips = [clip.file for own in found.by_section.values() for clip in own]
     tell = note if processes.first else _silent

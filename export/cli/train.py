@@ -13,7 +13,7 @@ from edge_asd.cli.progress import Progress, note
 from edge_asd.errors import UsageError
 from export.cli.adapt import ABOUT, add_adapt_flags, run_adapt
 from export.cli.clock import Clock
-from export.cli.extra import need
+from export.extra import need
 
 DESCRIPTION = (
     """\
@@ -88,13 +88,13 @@ def run(args: argparse.Namespace) -> int:
 
     from export.cli.plan import show_plan
     from export.cli.system import train_system
+    from export.networks.published import published_weights
     from export.networks.registry import build_network
-    from export.parallel import started
-    from export.published import published_weights
-    from export.recipe_file import load_recipe
-    from export.recordings import machine_clips
-    from export.sources import generated, recorded
-    from export.train import run_key, train
+    from export.recipes.load import load_recipe
+    from export.sound.recordings import machine_clips
+    from export.sound.sources import generated, recorded
+    from export.training.parallel import started
+    from export.training.train import run_key, train
 
     recipe = load_recipe(args.recipe)
     if args.seed is not None:

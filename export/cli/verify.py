@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from edge_asd.cli.parsing import Subparsers, new_command
 from edge_asd.cli.progress import note
 from edge_asd.errors import DataError
-from export.cli.extra import need
+from export.extra import need
 
 if TYPE_CHECKING:
     from export.parity.compare import Report, Spread

@@ -1,5 +1,5 @@
 """MobileFaceNet (Chen et al. 2018, arXiv 1804.07573) over log-mel windows, with ReLU6 so that it quantises whole;
-the paper's own PReLU can be trained too and is rewritten on export (`export.rewrite`).
+the paper's own PReLU can be trained too and is rewritten on export (`export.networks.rewrite`).
 
 Two layer tables: the paper's own, and the shorter one used by ST-gram (Liu et al. 2022) for machine sound.
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from edge_asd.model_package import GRAPHS
-from export.losses import Head
+from export.networks.losses import Head
 
 EMBEDDER, SCORER = GRAPHS
 """Names of the two graphs a network may be exported as."""

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from edge_asd.contract import EMBEDDING, LOG_MEL, SECTION, WAVEFORM
 from edge_asd.errors import ConfigError
-from export.losses import ArcFace
+from export.networks.losses import ArcFace
 from export.networks.mobilefacenet import MobileFaceNet
 from export.networks.mobilenetv3 import PUBLISHED, MobileNetV3, read_weights
 from export.networks.network import EMBEDDER, SCORER, Network

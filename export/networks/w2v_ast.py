@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from edge_asd.contract import WAVEFORM
 from edge_asd.errors import ConfigError, DataError, MissingInputError
-from export.cli.extra import need
+from export.extra import need
 from export.networks.kaldi import HOP_SAMPLES, RATE_HZ, KaldiFilterBank, frames_in
 from export.networks.network import EMBEDDER, Network
 from export.recipe import NetworkSettings, Recipe

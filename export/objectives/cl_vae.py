@@ -16,11 +16,11 @@ from torch import Tensor
 
 from edge_asd.atomic import write_atomically
 from edge_asd.errors import ConfigError
-from export.batches import Batch, Batches, groups_of_step
 from export.networks.network import Network
 from export.networks.panns_clvae import PannsClVae
 from export.objectives.objective import Objective, one_hot_sections
 from export.recipe import AugmentSettings, ObjectiveSettings, Recipe
+from export.sound.batches import Batch, Batches, groups_of_step
 
 Settings = ObjectiveSettings
 CACHE = "features.npz"
@@ -50,17 +50,17 @@ class FeatureBatches:
         self.described, self.provenance = sound.described, sound.provenance
 
     def __getitem__(self, step: int) -> Batch:
-        """See `export.batches.Batches`."""
+        """See `export.sound.batches.Batches`."""
         n = self._recipe.train.windows_per_group
         groups = groups_of_step(step, np.arange(len(self._training.labels) // n), self._recipe)
         return self._training.batch((groups[:, None] * n + np.arange(n)).ravel())
 
     def once(self) -> Iterator[Batch]:
-        """See `export.batches.Batches`."""
+        """See `export.sound.batches.Batches`."""
         yield self._training.batch(np.arange(len(self._training.labels)))
 
     def validation(self) -> Iterator[Batch]:
-        """See `export.batches.Batches`."""
+        """See `export.sound.batches.Batches`."""
         if len(self._kept.labels):
             yield self._kept.batch(np.arange(len(self._kept.labels)))
 

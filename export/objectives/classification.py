@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from export.batches import Batch
-from export.losses import Head, build_head, distillation_loss, relation_loss
+from export.networks.losses import Head, build_head, distillation_loss, relation_loss
 from export.networks.network import Network
 from export.objectives.objective import Objective
 from export.recipe import ObjectiveSettings, Recipe, TrainSettings
+from export.sound.batches import Batch
 
 Settings = ObjectiveSettings
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from edge_asd.errors import ConfigError
-from export.batches import Batch
 from export.networks.flow import Flow
 from export.networks.network import Network
 from export.objectives.objective import Objective, one_hot_sections
 from export.recipe import ObjectiveSettings, Recipe
+from export.sound.batches import Batch
 
 Settings = ObjectiveSettings
 

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_asd.errors import DataError
-from export.batches import Batch, Batches
 from export.networks.network import Network
+from export.sound.batches import Batch, Batches
 
 
 class Objective(nn.Module):

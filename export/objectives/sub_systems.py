@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from edge_asd.errors import ConfigError
-from export.batches import Batch
-from export.losses import Head, build_head
+from export.networks.losses import Head, build_head
 from export.networks.network import Network
 from export.networks.w2v_ast import W2vAst
 from export.objectives.objective import Objective
 from export.recipe import NO_SECTIONS_YET, ObjectiveSettings, Recipe
+from export.sound.batches import Batch
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ import numpy as np
 
 from edge_asd.bundle.bundle import Bundle
 from edge_asd.errors import DataError, UnavailableError
-from export.integer_ops import LEAST_INTEGER_SHARE, OpCount, onnx_integer_ops
+from export.formats.integer_ops import LEAST_INTEGER_SHARE, OpCount, onnx_integer_ops
+from export.formats.tflite_ops import tflite_integer_ops
 from export.parity.cases import CaseScores, score_cases
 from export.parity.links import REFERENCE, Link, Played, chain, embed, model_of
 from export.parity.sound import MachineSound, enrolled, scored, scored_probes
-from export.tflite_ops import tflite_integer_ops
 
 LEAST_COSINE = {"torch": 0.99999, "fp32": 0.99999, "int8": 0.995}
 """Mean cosine to the float ONNX network's embeddings, by what the link is."""

@@ -128,12 +128,12 @@ def embed(link: Link, package: Path, windows: np.ndarray, run: Path | None = Non
 
 
 def _by_torch(model: Model, windows: np.ndarray, run: Path | None) -> np.ndarray:
-    from export.rebuild import rebuilt, torch_embeddings
+    from export.packages.rebuild import rebuilt, torch_embeddings
 
     try:
         if run is None:
             return torch_embeddings(rebuilt(model), model, windows)
-        from export.make import load_source
+        from export.packages.make import load_source
 
         source = load_source(run)
     except ImportError as error:

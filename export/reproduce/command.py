@@ -25,9 +25,9 @@ from edge_asd.audio.files import find_clips
 from edge_asd.cli.progress import note
 from edge_asd.config.nearest import nearest
 from edge_asd.errors import DataError, EdgeAsdError, MissingInputError, UsageError
-from export.cli.extra import need
+from export.extra import need
 from export.recipe import Recipe
-from export.recipe_file import load_recipe
+from export.recipes.load import load_recipe
 from export.reproduce.beside import beside
 from export.reproduce.page import Outcome, figures_part, filled
 from export.reproduce.published import EDGE, Published, published_systems

@@ -38,9 +38,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the archive; print its path."""
     from edge_asd.bundle.bundle import load_bundle
-    from export.budget import check_budget
-    from export.cli.extra import need
+    from export.extra import need
     from export.targets.archive import check_bundle, write_archive
+    from export.targets.budget import check_budget
     from export.targets.target import load_target
 
     target = load_target(args.target)
@@ -92,13 +92,13 @@ def _enrolled(given: Path | None, recordings: Path, folder: Path) -> Path:
 
 
 def _given(path: Path) -> list[Path]:
-    from export.system_bundle import bundles_in
+    from export.systems.bundles import bundles_in
 
     return bundles_in(path)
 
 
 def _is_dataset(folder: Path) -> bool:
-    from export.recordings import machine_clips
+    from export.sound.recordings import machine_clips
 
     return machine_clips(folder) is not None
 
@@ -106,7 +106,7 @@ def _is_dataset(folder: Path) -> bool:
 def _in_int8(args: argparse.Namespace, folder: Path) -> list[Path]:
     """The bundles given; a float one in int8, written to `folder`, where its sound is at hand and its ranking holds."""
     from edge_asd.bundle.bundle import load_bundle, save_bundle
-    from export.system_bundle import bundles_in, in_int8, is_float
+    from export.systems.bundles import bundles_in, in_int8, is_float
 
     paths = bundles_in(args.bundle)
     if not any(is_float(load_bundle(path).model) for path in paths):

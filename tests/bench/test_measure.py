@@ -12,7 +12,7 @@ from edge_asd.cli import main
 from edge_asd.config import load_config
 from edge_asd.errors import DataError, UnavailableError
 from edge_asd.model_package import DEFAULT_PACKAGE
-from export.package import write_package
+from export.packages.package import write_package
 from tests.fakes.graphs import DUO_CONTRACT, duo_model
 
 FIGURES = {"p50_ms", "p95_ms", "p99_ms", "cpu_ms_per_audio_s", "real_time_factor", "rss_mib", "start_up_cpu_ms"}

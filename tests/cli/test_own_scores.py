@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from edge_asd.cli import main
-from export.package import write_package
+from export.packages.package import write_package
 from tests.fakes.graphs import FLOW_CONTRACT, scorer_graph
 
 RATE_HZ = 16000

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.generate import Dataset, encoded, states_of
+from export.generated.generate import Dataset, encoded, states_of
 from export.recipe import ContractSettings, DataSettings, HeadSettings, ModelSettings, Recipe, TrainSettings
 
 

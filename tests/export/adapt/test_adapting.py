@@ -28,11 +28,11 @@ from export.adapt.pretenders import Pretenders  # noqa: E402
 from export.adapt.sound import FOLDS, MachineSound, cut  # noqa: E402
 from export.adapt.start import float_source  # noqa: E402
 from export.adapt.tune import TuneSettings, tuned  # noqa: E402
+from export.formats.onnx_export import to_onnx  # noqa: E402
 from export.networks.mobilefacenet import MobileFaceNet  # noqa: E402
-from export.onnx_export import to_onnx  # noqa: E402
-from export.package import write_package  # noqa: E402
-from export.quantise import Quantiser  # noqa: E402
-from export.rewrite import folded  # noqa: E402
+from export.networks.rewrite import folded  # noqa: E402
+from export.packages.package import write_package  # noqa: E402
+from export.quantising.quantise import Quantiser  # noqa: E402
 
 RATE_HZ = 16000
 FEW = TuneSettings(steps=3, batch=9, anchors=3, simulated=6)

@@ -6,8 +6,8 @@ torch = pytest.importorskip("torch", reason="the export extra is not installed")
 from edge_asd.contract import LogMelSpec  # noqa: E402
 from edge_asd.errors import ConfigError, DataError, MissingInputError  # noqa: E402
 from edge_asd.frontend import mel_weights  # noqa: E402
+from export.formats.onnx_export import to_onnx  # noqa: E402
 from export.networks.panns import FRONT_END, ResNet38, load_published  # noqa: E402
-from export.onnx_export import to_onnx  # noqa: E402
 
 
 def small(**changes):

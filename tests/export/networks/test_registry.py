@@ -10,11 +10,11 @@ onnx = pytest.importorskip("onnx", reason="the export extra is not installed")
 from edge_asd.errors import ConfigError, DataError  # noqa: E402
 from edge_asd.inference.onnx import OnnxEmbedder  # noqa: E402
 from edge_asd.model_package import load_model  # noqa: E402
-from export.integer_ops import onnx_integer_ops, require_integer  # noqa: E402
+from export.formats.integer_ops import onnx_integer_ops, require_integer  # noqa: E402
+from export.formats.onnx_export import to_onnx  # noqa: E402
 from export.networks.registry import build_network  # noqa: E402
-from export.onnx_export import to_onnx  # noqa: E402
-from export.package import write_package  # noqa: E402
-from export.quantise import Quantiser  # noqa: E402
+from export.packages.package import write_package  # noqa: E402
+from export.quantising.quantise import Quantiser  # noqa: E402
 
 N_WINDOWS = 24
 

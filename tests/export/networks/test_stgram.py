@@ -12,14 +12,14 @@ from torch.nn import functional
 
 from edge_asd.contract import LOG_MEL, WAVEFORM
 from edge_asd.errors import ConfigError
-from export.losses import ArcFace
+from export.networks.losses import ArcFace
 from export.networks.mobilefacenet import MobileFaceNet
 from export.networks.network import EMBEDDER, SCORER
 from export.networks.registry import build_network, count_parameters
 from export.networks.stgram import SectionSurprise, Settings, StGram
 from export.networks.tgram import TgramNet, stacked
 from export.recipe import Recipe
-from export.recipe_file import load_recipe
+from export.recipes.load import load_recipe
 
 CLIP = 160_000
 """Samples of the challenge's clips of 10 s."""
@@ -171,7 +171,7 @@ def test_the_frame_vit_of_the_report_has_its_size() -> None:
 
 
 def test_every_machine_and_section_has_one_network_in_system_3() -> None:
-    from export.recipe_recordings import section_names
+    from export.recipe import section_names
 
     subsets = load_recipe("vit-knn-3").recordings.subsets
     served: dict[tuple[str, str], str] = {}

@@ -4,9 +4,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from edge_asd.errors import ConfigError  # noqa: E402
+from export.formats.onnx_export import to_onnx  # noqa: E402
 from export.networks.registry import count_parameters  # noqa: E402
 from export.networks.vit import FrameViT  # noqa: E402
-from export.onnx_export import to_onnx  # noqa: E402
 
 
 def network(**changes):

@@ -101,7 +101,7 @@ def test_loudness_is_heard_by_one_transformer_only(network):
 def test_onnx_gives_what_torch_gives(network, recipe, sounds):
     import onnxruntime
 
-    from export.onnx_export import graphs_to_onnx
+    from export.formats.onnx_export import graphs_to_onnx
 
     exported = graphs_to_onnx(network, recipe.model_contract())["embedder"]
     session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])

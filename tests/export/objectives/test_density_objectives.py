@@ -9,14 +9,14 @@ torch = pytest.importorskip("torch", reason="the export extra is not installed")
 
 from edge_asd.contract import LogMelSpec  # noqa: E402
 from edge_asd.errors import ConfigError, DataError  # noqa: E402
-from export.batches import Batch  # noqa: E402
 from export.networks import flow, panns_clvae  # noqa: E402
 from export.networks.panns import FRONT_END  # noqa: E402
 from export.networks.registry import build_network  # noqa: E402
 from export.objectives.cl_vae import CACHE  # noqa: E402
 from export.objectives.registry import build_objective  # noqa: E402
 from export.recipe import AugmentSettings, ContractSettings, ObjectiveSettings, Recipe, TrainSettings  # noqa: E402
-from export.recipe_file import load_recipe  # noqa: E402
+from export.recipes.load import load_recipe  # noqa: E402
+from export.sound.batches import Batch  # noqa: E402
 
 SECTIONS = ("fan/00", "fan/01", "fan/02")
 CLIPS, WINDOWS = 10, 2

@@ -6,11 +6,11 @@ torch = pytest.importorskip("torch", reason="the export extra is not installed")
 pytest.importorskip("transformers", reason="the systems extra is not installed")
 
 from edge_asd.errors import ConfigError  # noqa: E402
-from export.batches import Batch  # noqa: E402
 from export.networks.registry import build_network  # noqa: E402
 from export.objectives.registry import build_objective  # noqa: E402
 from export.objectives.sub_systems import machine_types  # noqa: E402
-from export.recipe_file import load_recipe  # noqa: E402
+from export.recipes.load import load_recipe  # noqa: E402
+from export.sound.batches import Batch  # noqa: E402
 
 SECTIONS = ("fan/00", "fan/01", "valve/00")
 

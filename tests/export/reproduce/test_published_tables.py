@@ -2,7 +2,7 @@ import pytest
 
 pytest.importorskip("yaml")
 
-from export.recipe_file import RECIPES
+from export.recipes.load import RECIPES
 from export.reproduce.published import measured_figures, published_systems
 
 

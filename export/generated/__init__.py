@@ -1,0 +1,1 @@
+"""Training sound out of the simulator: machines that never existed, on factory floors, through recorders, cached."""

@@ -1,0 +1,228 @@
+"""Generated machine sound as training windows, cached in shards so that a stopped run goes on where it was.
+
+Each machine has random numbers of its own, so the data do not depend on how many processes made them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import inspect
+import json
+import multiprocessing
+import os
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import edge_asd.frontend
+import edge_asd.simulator
+import export.generated.channel
+import export.generated.factory
+import export.generated.variety
+import export.teacher.yamnet
+from edge_asd.errors import ConfigError, DataError
+from edge_asd.frontend import log_mel
+from edge_asd.simulator import FAULTS, KINDS, Fault, Machine, Scene, render
+from export.generated.channel import at_level, coloured_noise, equalised, mixed, recorded
+from export.generated.variety import varied, weathered
+from export.recipe import Recipe
+from export.teacher.yamnet import PATCH_SAMPLES, RATE_HZ, TEACHER_SIZE, Teacher
+
+MACHINES_PER_SHARD = 16
+VARIETY = 7
+"""Marks the random numbers of `export.generated.variety`: without it, the rest draws what it always drew."""
+CODE_STEP_DB, CODE_LOWEST_DB = 0.5, -100.0
+"""Log-mel is cached as bytes of half a decibel: the rounding (0.14 dB RMS) is far below any sound's own scatter."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Windows by group; a group is one machine in one scene, first healthy, then faulty.
+
+    windows: uint8 [groups, windows, frames, mels], see `decoded`.
+    teacher: float32 [groups, windows, 1024], or [groups, windows, 0] where no teacher listened.
+    states: int64 [groups, windows], the machine state each window belongs to.
+    """
+
+    windows: np.ndarray
+    teacher: np.ndarray
+    states: np.ndarray
+
+    @property
+    def n_states(self) -> int:
+        """Machine states there are."""
+        return int(self.states.max()) + 1
+
+
+def encoded(log_mel_db: np.ndarray) -> np.ndarray:
+    """dB -> uint8."""
+    return np.clip(np.round((log_mel_db - CODE_LOWEST_DB) / CODE_STEP_DB), 0, 255).astype(np.uint8)
+
+
+def decoded(codes: np.ndarray) -> np.ndarray:
+    """uint8 -> float32 dB."""
+    return codes.astype(np.float32) * np.float32(CODE_STEP_DB) + np.float32(CODE_LOWEST_DB)
+
+
+def states_of(recipe: Recipe) -> np.ndarray:
+    """Number of the machine state each window belongs to, int64 [groups, windows]: 2 x machine, + 1 when faulty."""
+    data = recipe.data
+    groups = np.arange(data.machines * data.scenes_per_machine) // data.scenes_per_machine
+    faulty = np.repeat((0, 1), data.windows_per_clip)
+    return 2 * groups[:, None] + faulty[None, :]
+
+
+def machine_windows(recipe: Recipe, machine_index: int, teacher: Teacher | None) -> tuple[np.ndarray, np.ndarray]:
+    """All windows of one machine: uint8 [scenes, windows, frames, mels] and what the teacher hears in them, float16
+    [scenes, windows, 1024], or [scenes, windows, 0] without one."""
+    data, spec = recipe.data, recipe.features
+    rng = np.random.default_rng([recipe.seed, machine_index])
+    kind = KINDS[machine_index % len(KINDS)]
+    varying = np.random.default_rng([recipe.seed, machine_index, VARIETY])
+    machine = varied(Machine.random(kind, rng), data, varying)
+    fault_name = FAULTS[kind][rng.integers(len(FAULTS[kind]))]
+    windows, targets = [], []
+    for _ in range(data.scenes_per_machine):
+        scene = Scene.random(rng)
+        tilt_rng_seed, place_seed = int(rng.integers(2**63)), int(varying.integers(2**63))
+        for fault in (None, Fault(fault_name, level_db=rng.uniform(*data.fault_level_db))):
+            clip = _clip(recipe, machine, scene, fault, tilt_rng_seed, rng)
+            place = np.random.default_rng(place_seed)
+            clip = at_level(weathered(clip, spec.rate_hz, data, place, varying), data.level_dbfs)
+            frames = log_mel(clip, spec)
+            for i in range(data.windows_per_clip):
+                # Frame 0 is half padding; from frame 1 on a window is what a live stream would show.
+                first = 1 + i * recipe.contract.window_frames
+                windows.append(encoded(frames[first : first + recipe.contract.window_frames]))
+                if teacher is None:
+                    targets.append(np.empty(0, np.float32))
+                    continue
+                start = (first * spec.hop_samples) - spec.n_fft // 2
+                heard = clip[start : start + _window_samples(recipe)]
+                targets.append(teacher.features(at_level(heard, data.level_dbfs)))
+    shape = (data.scenes_per_machine, 2 * data.windows_per_clip)
+    codes, features = np.stack(windows), np.stack(targets).astype(np.float16)
+    return codes.reshape(*shape, *codes.shape[1:]), features.reshape(*shape, -1)
+
+
+def _window_samples(recipe: Recipe) -> int:
+    spec = recipe.features
+    return (recipe.contract.window_frames - 1) * spec.hop_samples + spec.n_fft
+
+
+def _clip(
+    recipe: Recipe, machine: Machine, scene: Scene, fault: Fault | None, channel_seed: int, rng: np.random.Generator
+) -> np.ndarray:
+    """One recording, float32 [n]. `channel_seed` fixes equaliser and recorder, which belong to the scene."""
+    data, spec = recipe.data, recipe.features
+    n_samples = (data.windows_per_clip * recipe.contract.window_frames + 1) * spec.hop_samples + spec.n_fft
+    duration_s = n_samples / spec.rate_hz
+    clip = render(machine, scene, duration_s, rng, rate_hz=spec.rate_hz, fault=fault)[:n_samples]
+    channel_rng = np.random.default_rng(channel_seed)
+    has_neighbour = channel_rng.random() < data.neighbour_probability
+    neighbour = Machine.random(KINDS[channel_rng.integers(len(KINDS))], channel_rng)
+    neighbour_snr_db = channel_rng.uniform(*data.neighbour_snr_db)
+    if has_neighbour:
+        other = render(neighbour, scene, duration_s, rng, rate_hz=spec.rate_hz)[:n_samples]
+        clip = mixed(clip, other, neighbour_snr_db)
+    if channel_rng.random() < data.noise_probability:
+        noise = coloured_noise(n_samples, spec.rate_hz, channel_rng)
+        clip = mixed(clip, noise, channel_rng.uniform(*data.noise_snr_db))
+    clip = equalised(clip, spec.rate_hz, data.tilt_db_per_octave, channel_rng)
+    return at_level(recorded(clip, channel_rng), data.level_dbfs)
+
+
+def data_key(recipe: Recipe, teacher_path: str | Path | None) -> str:
+    """Names the data a recipe generates: changes with its settings, the teacher and the code that makes sound."""
+    settings = {
+        "seed": recipe.seed,
+        "window_frames": recipe.contract.window_frames,
+        "features": dataclasses.asdict(recipe.features),
+        "data": dataclasses.asdict(recipe.data),
+    }
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    modules = (
+        edge_asd.frontend, export.generated.channel, export.generated.factory, export.teacher.yamnet,
+        export.generated.variety, sys.modules[__name__],
+    )  # fmt: skip
+    sources = [inspect.getfile(module) for module in modules]
+    sources += sorted(map(str, Path(inspect.getfile(edge_asd.simulator)).parent.glob("*.py")))
+    for source in (*sources, *([] if teacher_path is None else [teacher_path])):
+        digest.update(Path(source).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def generate(
+    recipe: Recipe,
+    teacher_path: str | Path | None,
+    folder: Path,
+    *,
+    processes: int = 1,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Dataset:
+    """Make, or find already made in `folder`, the data of a recipe. Name the folder by `data_key`.
+
+    teacher_path: the teacher's file; None: only sound and states are made.
+
+    Raises ConfigError for settings that cannot work and DataError for a cache that is not what was written.
+    """
+    _check(recipe, teacher_path is not None)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{first:06d}.npz" for first in range(0, recipe.data.machines, MACHINES_PER_SHARD)]
+    jobs = [(recipe, teacher_path, path) for path in paths if not path.exists()]
+    if len(jobs) == 1 or processes == 1:
+        for done, job in enumerate(jobs, start=1):
+            _write_shard(job)
+            progress(f"generated {done} of {len(jobs)} shards of {MACHINES_PER_SHARD} machines")
+    elif jobs:
+        # Spawned, not forked: interpreters and thread pools do not survive a fork.
+        with multiprocessing.get_context("spawn").Pool(processes) as pool:
+            for done, _ in enumerate(pool.imap_unordered(_write_shard, jobs), start=1):
+                progress(f"generated {done} of {len(jobs)} shards of {MACHINES_PER_SHARD} machines")
+    return _load(recipe, paths, 0 if teacher_path is None else TEACHER_SIZE)
+
+
+def _check(recipe: Recipe, taught: bool) -> None:
+    data, spec = recipe.data, recipe.features
+    if taught and spec.rate_hz != RATE_HZ:
+        raise ConfigError(f"features.rate_hz is {spec.rate_hz}, but the teacher hears {RATE_HZ} Hz")
+    n_samples = _window_samples(recipe)
+    if taught and n_samples < PATCH_SAMPLES:
+        raise ConfigError(f"a window of {n_samples} samples is shorter than the teacher's {PATCH_SAMPLES}")
+    if min(data.machines, data.scenes_per_machine, data.windows_per_clip) < 1:
+        raise ConfigError("data: machines, scenes_per_machine and windows_per_clip must be at least 1")
+
+
+def _write_shard(job: tuple[Recipe, str | Path | None, Path]) -> None:
+    recipe, teacher_path, path = job
+    first = int(path.stem)
+    teacher = None if teacher_path is None else Teacher(teacher_path)
+    machines = range(first, min(first + MACHINES_PER_SHARD, recipe.data.machines))
+    made = [machine_windows(recipe, index, teacher) for index in machines]
+    unfinished = path.with_suffix(f".{os.getpid()}.tmp")
+    with unfinished.open("wb") as file:
+        np.savez(file, windows=np.concatenate([m[0] for m in made]), teacher=np.concatenate([m[1] for m in made]))
+    unfinished.replace(path)
+
+
+def _load(recipe: Recipe, paths: list[Path], teacher_size: int) -> Dataset:
+    states = states_of(recipe)
+    frame_shape = (recipe.contract.window_frames, recipe.features.n_mels)
+    windows = np.empty((*states.shape, *frame_shape), np.uint8)
+    teacher = np.empty((*states.shape, teacher_size), np.float32)
+    row = 0
+    for path in paths:
+        try:
+            with np.load(path, allow_pickle=False) as shard:
+                n_rows = len(shard["windows"])
+                windows[row : row + n_rows] = shard["windows"]
+                teacher[row : row + n_rows] = shard["teacher"]
+        except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path} is damaged", remedy="delete it and run again") from error
+        row += n_rows
+    return Dataset(windows, teacher, states)

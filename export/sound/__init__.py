@@ -1,0 +1,1 @@
+"""What a training hears: recordings or generated sound, sorted into classes, made more various, in batches."""

@@ -1,0 +1,1 @@
+"""The TFLite twin of a network: converted and quantised by packages of an extra of their own."""
