@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from edge_asd.cli.machines import watched
 from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command
-from edge_asd.cli.watching import live_run, open_sinks, watch_machines
+from edge_asd.cli.watching import alarm_tracker, open_sinks, watch_machines
 from edge_asd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> in
     """The demo is shown to a person: it draws its meter even into a pipe, unless JSON was asked for."""
     from edge_asd.monitor import demo
     from edge_asd.monitor.clock import RunClock
-    from edge_asd.monitor.live import stop_on_signals
+    from edge_asd.monitor.live import LiveRun, stop_on_signals
     from edge_asd.monitor.records import SourceRecord
     from edge_asd.monitor.sinks import closed_at_end
 
@@ -109,7 +109,9 @@ def _demo(args: argparse.Namespace, config: Config, stop: threading.Event) -> in
         live.report("fault", "the fault sets in", at=at)
 
     prepared = demo.prepare(paced=not args.fast, on_fault=on_fault, stop=stop)
-    live = live_run(demo.MACHINE, prepared.source, prepared.detector, config, sinks, None, stop, RunClock())
+    clock = RunClock()
+    alarm = alarm_tracker(config, prepared.source.rate_hz, clock)
+    live = LiveRun(demo.MACHINE, prepared.source, prepared.detector, alarm, sinks, stop=stop, clock=clock)
     with closed_at_end(sinks), stop_on_signals(stop):
         live.run()
     return 0

@@ -10,7 +10,8 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from edge_asd.config import Config
     from edge_asd.detector import Detector
     from edge_asd.enrolment.adaptation import Adapter
+    from edge_asd.monitor.alarm import AlarmTracker
     from edge_asd.monitor.clock import RunClock
-    from edge_asd.monitor.health import Health
-    from edge_asd.monitor.live import LiveRun, Tap
+    from edge_asd.monitor.live import LiveRun
     from edge_asd.monitor.shift import ShiftWatch
     from edge_asd.monitor.sinks import Sink
     from edge_asd.normal import NormalSound
@@ -56,21 +57,14 @@ def watch_machines(machines: list[Watched], args: argparse.Namespace, config: Co
         *_ways_out(config, bundles, clock),
         *service_sinks(bundles, os.environ, clock=clock, disk=store.disk),
     ]
-    together = Together(sinks)
-
-    def built(machine: Watched) -> tuple[LiveRun, Bundle]:
-        return _built(machine, args, config, together, store, captures, stop, clock)
-
-    def live_of(machine: Watched) -> LiveRun:
-        return built(machine)[0]
-
+    shared = _Shared(args, config, Together(sinks), store, captures, stop, clock)
     with closed_at_end(sinks), _closing(captures), stop_on_signals(stop):
         if len(machines) == 1:
-            _run_alone(*built(machines[0]))
+            _run_alone(shared, machines[0])
             return 0
         ends = watch(
-            {machine.name: functools.partial(live_of, machine) for machine in machines},
-            together,
+            {machine.name: functools.partial(shared.run_of, machine) for machine in machines},
+            shared.sink,
             stop=stop,
             clock=clock,
             retry_s=RETRY_S if args.wait else None,
@@ -92,45 +86,83 @@ def _closing(captures: Captures | None) -> contextlib.AbstractContextManager[Any
     return contextlib.closing(captures) if captures else contextlib.nullcontext()
 
 
-def _built(
-    machine: Watched,
-    args: argparse.Namespace,
-    config: Config,
-    sink: Sink,
-    store: StoreParts,
-    captures: Captures | None,
-    stop: threading.Event,
-    clock: RunClock,
-) -> tuple[LiveRun, Bundle]:
-    """One machine's run, ready to begin."""
-    from edge_asd.calibration.budget import Budget
-    from edge_asd.cli.sources import open_input, open_microphone
-    from edge_asd.enrolment.sound_levels import SoundBaseline
-    from edge_asd.monitor.health import Health
-    from edge_asd.monitor.shift import ShiftBaseline, ShiftWatch
+@dataclass(frozen=True)
+class _Shared:
+    """What the machines of one process have in common.
 
-    bundle = opened_bundle(config, machine.bundle)
-    wanted = config.detector
-    detector = bundle.detector(
-        smoothing_s=wanted.smoothing_s,
-        percentile=wanted.percentile,
-        false_alarms=None if wanted.false_alarms is None else Budget.parse(wanted.false_alarms),
-        confirm_s=config.alarm.confirm_s,
-    )
-    if wanted.false_alarms is not None:
-        note(f"{machine.name}: {detector.calibration.promise}")
-    rate_hz = bundle.contract.features.rate_hz
-    source: Any
-    if args.input is not None:
-        source = open_input(args.input, machine.audio, rate_hz, paced=not args.fast, stop=stop, clock=clock)
-    else:
+    args: of `edge-asd run`. sink: takes the records of all. captures: of microphones several listen to; None for a
+    file. stop: ends them all. clock: of the run.
+    """
+
+    args: argparse.Namespace
+    config: Config
+    sink: Sink
+    store: StoreParts
+    captures: Captures | None
+    stop: threading.Event
+    clock: RunClock
+
+    def run_of(self, machine: Watched, bundle: Bundle | None = None) -> LiveRun:
+        """One machine's run, ready to begin. bundle: the machine's, where it is open already."""
+        from edge_asd.enrolment.sound_levels import SoundBaseline
+        from edge_asd.monitor.health import Health
+        from edge_asd.monitor.live import LiveRun
+        from edge_asd.monitor.shift import ShiftBaseline, ShiftWatch
+
+        name, bundle = machine.name, bundle or opened_bundle(self.config, machine.bundle)
+        detector = self._detector(name, bundle)
+        source = self._source(machine, bundle, lambda: live)
+        rate_hz = source.rate_hz
+        sound = bundle.enrolment.get("sound")
+        shift = ShiftWatch(name, ShiftBaseline.of(bundle), rate_hz, bundle=machine.bundle.name)
+        live = LiveRun(
+            name,
+            source,
+            detector,
+            alarm_tracker(self.config, rate_hz, self.clock),
+            [self.sink],
+            taps=self.store.taps(name, bundle.contract.features),
+            health=Health(name, rate_hz, SoundBaseline.from_dict(sound) if sound else None),
+            shift=shift,
+            adapter=_adapter(machine, bundle, detector, shift) if self.config.detector.adapt else None,
+            duration_s=self.args.duration,
+            stop=self.stop,
+            clock=self.clock,
+        )
+        return live
+
+    def _detector(self, machine: str, bundle: Bundle) -> Detector:
+        from edge_asd.calibration.budget import Budget
+
+        wanted = self.config.detector
+        detector = bundle.detector(
+            smoothing_s=wanted.smoothing_s,
+            percentile=wanted.percentile,
+            false_alarms=None if wanted.false_alarms is None else Budget.parse(wanted.false_alarms),
+            confirm_s=self.config.alarm.confirm_s,
+        )
+        if wanted.false_alarms is not None:
+            note(f"{machine}: {detector.calibration.promise}")
+        return detector
+
+    def _source(self, machine: Watched, bundle: Bundle, live: Callable[[], LiveRun]) -> AudioSource:
+        """live: gives the run that hears of the microphone, once there is one."""
+        from edge_asd.cli.sources import open_input, open_microphone
+
+        args, stop, clock = self.args, self.stop, self.clock
+        rate_hz = bundle.contract.features.rate_hz
+        if args.input is not None:
+            given = open_input(args.input, machine.audio, rate_hz, paced=not args.fast, stop=stop, clock=clock)
+            if given.note:
+                note(f"{given.name}: {given.note}")
+            return given
 
         def on_event(event: SourceEvent) -> None:
-            live.report(event.kind, event.detail, event.lost_samples / rate_hz, event.at)
+            live().report(event.kind, event.detail, event.lost_samples / rate_hz, event.at)
             if event.kind == "opened" and source.note:
                 note(f"{source.name}: {source.note}")
             if event.kind in ("opened", "back"):
-                live.microphone(
+                live().microphone(
                     source.stable_name,
                     bundle.provenance.get("microphone"),
                     found_hz=source.heard_hz,
@@ -138,19 +170,9 @@ def _built(
                 )
 
         source = open_microphone(
-            machine.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event, clock=clock, captures=captures
+            machine.audio, rate_hz, wait=args.wait, stop=stop, on_event=on_event, clock=clock, captures=self.captures
         )
-    if args.input is not None and source.note:
-        note(f"{source.name}: {source.note}")
-    sound = bundle.enrolment.get("sound")
-    health = Health(machine.name, rate_hz, SoundBaseline.from_dict(sound) if sound else None)
-    taps = store.taps(machine.name, bundle.contract.features)
-    shift = ShiftWatch(machine.name, ShiftBaseline.of(bundle), rate_hz, bundle=machine.bundle.name)
-    adapter = _adapter(machine, bundle, detector, shift) if wanted.adapt else None
-    live = live_run(
-        machine.name, source, detector, config, [sink], args.duration, stop, clock, health, taps, shift, adapter
-    )
-    return live, bundle
+        return source
 
 
 def _adapter(machine: Watched, bundle: Bundle, detector: Detector, shift: ShiftWatch) -> Adapter:
@@ -166,9 +188,10 @@ def _adapter(machine: Watched, bundle: Bundle, detector: Detector, shift: ShiftW
     return adapter
 
 
-def _run_alone(live: LiveRun, bundle: Bundle) -> None:
+def _run_alone(shared: _Shared, machine: Watched) -> None:
     """The only machine: its errors are the command's."""
-    summary = live.run()
+    bundle = opened_bundle(shared.config, machine.bundle)
+    summary = shared.run_of(machine, bundle).run()
     if not summary.windows and summary.reason in ("ended", "duration"):
         raise DataError(
             f"{summary.machine}: {summary.sound_s:.2f} s of sound, a window needs {bundle.contract.window_s:.2f} s",
@@ -178,40 +201,12 @@ def _run_alone(live: LiveRun, bundle: Bundle) -> None:
         )
 
 
-def live_run(
-    machine: str,
-    source: AudioSource,
-    detector: Detector,
-    config: Config,
-    sinks: Sequence[Sink],
-    duration: float | None,
-    stop: threading.Event,
-    clock: RunClock,
-    health: Health | None = None,
-    taps: Sequence[Tap] = (),
-    shift: ShiftWatch | None = None,
-    adapter: Adapter | None = None,
-) -> LiveRun:
-    """The stages of one machine's run, put together."""
+def alarm_tracker(config: Config, rate_hz: int, clock: RunClock) -> AlarmTracker:
+    """What turns a machine's scores into alarms, as the section `alarm` sets it."""
     from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
-    from edge_asd.monitor.live import LiveRun
 
     settings = AlarmSettings(**dataclasses.asdict(config.alarm))
-    alarm = AlarmTracker(settings, rate_hz=source.rate_hz, id_mark=lambda: clock.mark)
-    return LiveRun(
-        machine,
-        source,
-        detector,
-        alarm,
-        sinks,
-        taps=taps,
-        health=health,
-        shift=shift,
-        adapter=adapter,
-        duration_s=duration,
-        stop=stop,
-        clock=clock,
-    )
+    return AlarmTracker(settings, rate_hz=rate_hz, id_mark=lambda: clock.mark)
 
 
 def open_sinks(config: Config) -> list[Sink]:
