@@ -8,31 +8,20 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from edge_asd.cli.evaluate_enrolment import blank_enrolments, listener_of, settings_told
 from edge_asd.cli.evaluate_published import (
     add_reproduction_flags,
     published_table,
     refuse_reproduction_flags,
     reproduce,
 )
-from edge_asd.cli.evaluate_table import HEAD, case_row, summary
+from edge_asd.cli.evaluate_table import summary
+from edge_asd.cli.evaluate_watcher import Watcher
 from edge_asd.cli.options import SETTINGS, add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, new_command, percentile
-from edge_asd.cli.progress import Once, Progress, note
+from edge_asd.cli.progress import note
 from edge_asd.errors import DataError, UsageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from edge_asd.bundle.bundle import Bundle
-    from edge_asd.config import Config
-    from edge_asd.enrolment.enrol import Enrolment
-    from edge_asd.evaluation.cases import Case
-    from edge_asd.evaluation.evaluate import CaseResult, Events, FailedClip
-    from edge_asd.evaluation.figures import Outcome
-    from edge_asd.evaluation.plan import Plan
-    from edge_asd.evaluation.reader import Listener
 
 YEARS = ("mimii", *(str(year) for year in range(2020, 2027)))
 NOT_ALL_USED = DataError.exit_code
@@ -127,18 +116,18 @@ def run(args: argparse.Namespace) -> int:
     from edge_asd.evaluation.pool import cores
 
     year = None if args.year is None else 2019 if args.year == "mimii" else int(args.year)
-    plan = make_plan(args.inputs, args.bundle, year, lambda: _listener(args.scorer, loaded.config))
+    plan = make_plan(args.inputs, args.bundle, year, lambda: listener_of(args.scorer, loaded.config))
     for dataset in plan.datasets:
         note(f"{dataset.path}: {dataset.name}, {dataset.reason}")
     for words in plan.notes:
         note(words)
-    watcher = _Watcher(args, plan, loaded.config.audio.channel)
+    watcher = Watcher(args, plan, loaded.config.audio.channel)
     cache = None if args.no_cache else args.cache or default_directory(os.environ)
     results = []
     running = evaluate(
         plan.cases,
         plan.listeners,
-        enrolment=_enrolments(args.percentile, loaded.config),
+        enrolment=blank_enrolments(args.percentile, loaded.config),
         channel=loaded.config.audio.channel,
         jobs=args.jobs or cores(),
         cache=cache,
@@ -154,7 +143,7 @@ def run(args: argparse.Namespace) -> int:
         watcher.end()
         if cache is not None:
             ArrayCache(cache).prune()
-    made = document(results, plan.datasets, watcher.failed, _settings(args, plan, loaded.config))
+    made = document(results, plan.datasets, watcher.failed, settings_told(args, plan, loaded.config))
     if args.json:
         json.dump(made, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
         print()
@@ -167,144 +156,11 @@ def run(args: argparse.Namespace) -> int:
     return 0 if all_measured and not watcher.failed else NOT_ALL_USED
 
 
-class _Watcher:
-    """Tells a person how far it is, and fills the report."""
-
-    def __init__(self, args: argparse.Namespace, plan: Plan, channel: int | None) -> None:
-        self.failed: list[FailedClip] = []
-        self._json = args.json
-        self._total, self._done, self._cached, self._printed = plan.n_clips, 0, 0, 0
-        self._progress, self._say_once = Progress(plan.n_clips), Once()
-        self._channel = channel
-        self._report: Any = None
-        if args.report is not None:
-            from edge_asd.evaluation.plots import check_plots
-            from edge_asd.evaluation.report import Report
-
-            check_plots()
-            self._report = Report(args.report)
-
-    def events(self) -> Events:
-        from edge_asd.evaluation.evaluate import Events
-
-        return Events(self._clip_done, self._note, self._clip_failed, self._case_scored)
-
-    def case_done(self, result: CaseResult) -> None:
-        self._progress.end()
-        for warning in result.warnings:
-            note(f"{result.case.name}: {warning}")
-        if not self._json:
-            if self._printed == 0:
-                print(HEAD)
-            print(case_row(result), flush=True)
-        self._printed += 1
-
-    def end(self) -> None:
-        self._progress.end()
-
-    def finish(self, made: dict[str, Any]) -> None:
-        if self._cached:
-            note(f"{self._cached} of {self._done} clips came from the cache")
-        if self.failed:
-            note(f"{len(self.failed)} clips could not be used")
-        if self._report is not None:
-            lines = [f"{name}: {value}" for name, value in made["settings"].items() if value is not None]
-            note(f"report: {self._report.finish(made, lines)}")
-
-    def _clip_done(self, cached: bool) -> None:
-        self._done += 1
-        self._cached += cached
-        self._progress.at(self._done, f"{self._done} of {self._total} clips, {self._cached} from the cache")
-
-    def _note(self, text: str) -> None:
-        self._progress.end()
-        self._say_once(text)
-
-    def _clip_failed(self, clip: FailedClip) -> None:
-        self._progress.end()
-        self.failed.append(clip)
-        note(f"{clip.case}: {clip.error}")
-
-    def _case_scored(self, case: Case, tested: Outcome, bundle: Bundle) -> None:
-        if self._report is not None:
-            from edge_asd.calibration.scale import SHOWN_THRESHOLD
-            from edge_asd.evaluation.rehear import rehearer
-
-            self._report.add_case(case, tested, SHOWN_THRESHOLD, rehearer(bundle, self._channel))
-
-
-def _listener(scorer: str | None, config: Config) -> Any:
-    """How clips are heard where cases are enrolled."""
-    from edge_asd.evaluation.reader import Listener
-    from edge_asd.inference import runnable_formats
-    from edge_asd.model_package import DEFAULT_PACKAGE, load_model
-    from edge_asd.scorers import default_scorers, parse_scorers
-
-    package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
-    model = load_model(package, config.model.precision, runnable_formats(config.model.runtime))
-    specs = parse_scorers(scorer or default_scorers(model.contract))
-    if config.detector.step_s is not None:
-        model = model.with_step(config.detector.step_s)
-    return Listener(model, specs, config.model.runtime)
-
-
 def _refuse_enrolment_flags(args: argparse.Namespace) -> None:
     given = [SETTINGS[name].flag for name in (*ENROLMENT_SETTINGS, "model.package") if vars(args)[name] is not None]
     given += [f"--{name}" for name in ("scorer", "percentile") if vars(args)[name] is not None]
     if given:
         raise UsageError(f"--bundle and {given[0]} were both given", remedy="a bundle carries its own")
-
-
-def _enrolments(clip_percentile: float | None, config: Config) -> Callable[[Listener], Enrolment]:
-    """What makes the blank enrolment of each case, set as `enroll` sets it."""
-    from edge_asd.calibration.allowance import parse_allowance
-    from edge_asd.cli.enroll import live_target
-    from edge_asd.enrolment.enrol import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
-
-    smoothing_s = config.detector.smoothing_s
-
-    def blank(listener: Listener) -> Enrolment:
-        return Enrolment(
-            listener.model,
-            None,
-            listener.specs,
-            clip_percentile=clip_percentile or DEFAULT_CLIP_PERCENTILE,
-            live=live_target(config),
-            smoothing_s=DEFAULT_SMOOTHING_S if smoothing_s is None else smoothing_s,
-            bank_budget_bytes=config.model.bank_budget,
-            bank_method=config.model.bank_method,
-            strict=False,
-            session_allowance=parse_allowance(config.detector.session_allowance),
-        )
-
-    return blank
-
-
-def _settings(args: argparse.Namespace, plan: Plan, config: Config) -> dict[str, Any]:
-    """What the figures depend on, for the reader of a result."""
-    listener = plan.listeners[0]
-    common = {
-        "model": f"{listener.model.contract.name} {listener.model.contract.version}",
-        "precision": listener.model.precision,
-        "scorer": "+".join(str(spec) for spec in listener.specs),
-        "channel": config.audio.channel,
-        "seed": args.seed,
-    }
-    if args.bundle is not None:
-        return {"bundle": str(args.bundle), **common}
-    blank = _enrolments(args.percentile, config)(listener)
-    return {
-        "bundle": None,
-        **common,
-        "percentile": blank.clip_percentile,
-        "false_alarms": None if blank.live.budget is None else str(blank.live.budget),
-        "live_percentile": blank.live.percentile,
-        "confirm_s": blank.live.confirm_s,
-        "smoothing_s": blank.smoothing_s,
-        "step_s": listener.model.contract.step_s,
-        "session_allowance": config.detector.session_allowance,
-        "bank_budget": blank.bank_budget_bytes,
-    }
 
 
 def _jobs(text: str) -> int:

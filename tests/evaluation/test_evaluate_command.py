@@ -19,7 +19,7 @@ import soundfile
 from sklearn.metrics import roc_auc_score
 
 from edge_asd.cli import main
-from edge_asd.cli.evaluate import _Watcher
+from edge_asd.cli.evaluate_watcher import Watcher
 from edge_asd.evaluation.cases import COLUMNS
 from edge_asd.evaluation.figures import Outcome
 
@@ -79,7 +79,7 @@ def sklearn_official(year: int, outcomes: list[Outcome]) -> float:
 def test_a_dataset_gets_its_official_score(make_dataset, tmp_path: Path, capsys, monkeypatch, year: int) -> None:
     root = make_dataset(tmp_path / "data", year)
     outcomes: list[Outcome] = []
-    monkeypatch.setattr(_Watcher, "_case_scored", lambda self, case, outcome, bundle: outcomes.append(outcome))
+    monkeypatch.setattr(Watcher, "_case_scored", lambda self, case, outcome, bundle: outcomes.append(outcome))
     document, said = measured(capsys, root)
     (dataset,) = document["datasets"]
     assert f"DCASE {year}, by" in said
