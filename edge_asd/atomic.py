@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import secrets
+import stat
 from pathlib import Path
 
 from edge_asd.errors import MissingInputError, StorageError
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes, *, mode: int | None = None) -> None:
     """Put `data` at `path`: temporary file beside it, fsync, rename, fsync of the directory.
 
-    A symbolic link is followed: what it points to is replaced, the link stays.
+    A symbolic link is followed: what it points to is replaced, the link stays. A file that is there keeps its mode
+    and, where this user may give files away, its owner. mode: of a new file, whatever the umask; None: as the umask
+    leaves it.
 
     Raises MissingInputError where the directory does not exist, StorageError where `path` is a device or pipe (root
     would replace /dev/null by a file) or writing fails; nothing new is left behind then and an older file at `path` is
@@ -24,15 +27,24 @@ def write_atomically(path: Path, data: bytes) -> None:
         raise StorageError(f"{path}: a device or pipe, not a file", remedy="choose another name")
     if not path.parent.is_dir():
         raise MissingInputError(f"{path}: the directory {path.parent} does not exist", remedy="make it first")
-    temporary: str | None = None
+    temporary: Path | None = None
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        old = path.stat() if path.is_file() else None
+        if old is not None:
+            mode = stat.S_IMODE(old.st_mode)
+        growing = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        # Never open to more users than the file it becomes, not even while it grows.
+        descriptor = os.open(growing, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666 if mode is None else mode & 0o600)
+        temporary = growing
         with os.fdopen(descriptor, "wb") as file:
+            if old is not None:
+                _give(descriptor, old)
+            if mode is not None:
+                os.fchmod(descriptor, mode)
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)  # mkstemp makes 0600, which a service under its own user could not read
-        Path(temporary).replace(path)
+            os.fsync(descriptor)
+        temporary.replace(path)
         temporary = None
         directory = os.open(path.parent, os.O_RDONLY)
         try:
@@ -44,4 +56,12 @@ def write_atomically(path: Path, data: bytes) -> None:
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
-                Path(temporary).unlink()
+                temporary.unlink()
+
+
+def _give(descriptor: int, old: os.stat_result) -> None:
+    """To the owner and group of the file that is replaced: a root who writes for a service must not lock it out."""
+    new = os.fstat(descriptor)
+    if (new.st_uid, new.st_gid) != (old.st_uid, old.st_gid):
+        with contextlib.suppress(OSError):  # only root may, and not on every file system
+            os.fchown(descriptor, old.st_uid, old.st_gid)

@@ -36,7 +36,54 @@ def test_a_file_is_written_and_replaced(tmp_path: Path) -> None:
         write_atomically(path, data)
         assert path.read_bytes() == data
     assert [p.name for p in tmp_path.iterdir()] == ["fan.asd"]
-    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def mode_of(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+@pytest.mark.parametrize(("umask", "wanted"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_new_file_honours_the_umask_and_an_old_one_keeps_its_mode(tmp_path: Path, umask: int, wanted: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_atomically(tmp_path / "new.asd", b"x")
+        write_atomically(tmp_path / "told.asd", b"x", mode=0o640)
+        for mode in (0o600, 0o644, 0o660, 0o400):
+            (tmp_path / "old.asd").write_bytes(b"old")
+            (tmp_path / "old.asd").chmod(mode)
+            write_atomically(tmp_path / "old.asd", b"x", mode=0o755)
+            assert mode_of(tmp_path / "old.asd") == mode
+            (tmp_path / "old.asd").unlink()
+    finally:
+        os.umask(before)
+    assert mode_of(tmp_path / "new.asd") == wanted
+    assert mode_of(tmp_path / "told.asd") == 0o640
+
+
+def test_a_secret_is_never_open_to_others_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, real_fsync = tmp_path / "secret", os.fsync
+    seen: list[int] = []
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+
+    def watching(descriptor: int) -> None:
+        seen.extend(mode_of(file) for file in tmp_path.iterdir())
+        real_fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", watching)
+    write_atomically(path, b"new")
+    assert seen == [0o600] * 3  # the old and the growing one, then the new one alone
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="giving a file away needs root")
+def test_root_leaves_a_file_to_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "fan.asd"
+    path.write_bytes(b"old")
+    os.chown(path, 4711, 4712)
+    path.chmod(0o600)
+    write_atomically(path, b"new")
+    found = path.stat()
+    assert (found.st_uid, found.st_gid, mode_of(path), path.read_bytes()) == (4711, 4712, 0o600, b"new")
 
 
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:

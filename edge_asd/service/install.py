@@ -112,7 +112,7 @@ def write_files(root: Path, files: Mapping[Path, bytes]) -> list[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"{path}: {error.strerror}", remedy="run it as root (sudo)") from error
-        write_atomically(path, data)
+        write_atomically(path, data, mode=0o644)  # the service's own user reads them, also after a root with umask 077
         written.append(path)
     return written
 

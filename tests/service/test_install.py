@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -45,6 +46,16 @@ def test_an_image_gets_unit_bundle_and_a_config_that_run_understands(tmp_path: P
     assert (root / "etc/edge-asd/fan.asd").read_bytes() == bundle.read_bytes()
     assert 'ATTR{id}="mic0"' in (root / UDEV).read_text()
     assert not (root / NETWORK).exists()
+
+
+def test_the_services_own_user_can_read_its_files_whatever_the_umask_was(tmp_path: Path, bundle: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        assert install(tmp_path / "image", bundle, "--device", "mic0") == 0
+    finally:
+        os.umask(before)
+    for path in (UNIT, CONFIG, CONFIG.with_name("fan.asd")):
+        assert (tmp_path / "image" / path).stat().st_mode & 0o777 == 0o644
 
 
 def test_installed_again_it_upgrades_and_keeps_what_was_edited(
