@@ -104,6 +104,8 @@ def _check_out(out: Path, force: bool) -> None:
 
     if out.is_dir():
         raise UsageError(f"--out {out}: a directory", remedy="name a file in it")
+    if out.suffix.lower() not in ("", ".png"):
+        raise UsageError(f"--out {out}: the picture is a PNG", remedy=f"name it {out.with_suffix('.png').name}")
     if not out.parent.is_dir():
         raise MissingInputError(f"--out {out}: the directory {out.parent} does not exist", remedy="make it first")
     if out.exists() and not force:

@@ -106,6 +106,7 @@ def test_a_picture_is_not_replaced_unless_asked(bundle, clip, tmp_path, capsys) 
         (["{bundle}", "--bundle", "{bundle}"], 65, "fan.asd"),
         (["{tmp}", "--bundle", "{bundle}"], 65, "directory"),
         (["{clip}", "--bundle", "{bundle}", "--out", "{tmp}"], 2, "a directory"),
+        (["{clip}", "--bundle", "{bundle}", "--out", "{tmp}/why.jpg"], 2, "name it why.png"),
         (["{clip}", "--bundle", "{bundle}", "--out", "{tmp}/none/why.png"], 66, "make it first"),
         (["{clip}", "--bundle", "{bundle}", "--out", "/dev/null", "--force"], 74, "choose another name"),
     ],
