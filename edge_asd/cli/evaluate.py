@@ -21,7 +21,7 @@ from edge_asd.cli.evaluate_watcher import Watcher
 from edge_asd.cli.options import SETTINGS, add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, new_command, percentile
 from edge_asd.cli.progress import note
-from edge_asd.errors import DataError, UsageError
+from edge_asd.errors import DataError, StorageError, UsageError
 
 YEARS = ("mimii", *(str(year) for year in range(2020, 2027)))
 NOT_ALL_USED = DataError.exit_code
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--cache and --no-cache were both given", remedy="choose one of them")
     if args.bundle is not None:
         _refuse_enrolment_flags(args)
-    from edge_asd.evaluation.cache import ArrayCache, default_directory
+    from edge_asd.evaluation.cache import ArrayCache
     from edge_asd.evaluation.document import document
     from edge_asd.evaluation.evaluate import evaluate
     from edge_asd.evaluation.plan import make_plan
@@ -122,7 +122,7 @@ def run(args: argparse.Namespace) -> int:
     for words in plan.notes:
         note(words)
     watcher = Watcher(args, plan, loaded.config.audio.channel)
-    cache = None if args.no_cache else args.cache or default_directory(os.environ)
+    cache = None if args.no_cache else _cache_directory(args.cache)
     results = []
     running = evaluate(
         plan.cases,
@@ -154,6 +154,23 @@ def run(args: argparse.Namespace) -> int:
     watcher.finish(made)
     all_measured = all(result.threshold is not None for result in results)
     return 0 if all_measured and not watcher.failed else NOT_ALL_USED
+
+
+def _cache_directory(wanted: Path | None) -> Path:
+    """Where what clips gave is kept: as asked for, else the default; a note says where nothing more can be kept there.
+
+    Raises StorageError where nothing can be kept in what was asked for.
+    """
+    from edge_asd.evaluation.cache import ArrayCache, default_directory
+
+    cache = ArrayCache(wanted or default_directory(os.environ))
+    try:
+        cache.check()
+    except StorageError as error:
+        if wanted is not None:
+            raise StorageError(f"--cache {error}", remedy="name another directory, or give --no-cache") from error
+        note(f"nothing is kept for the next time: {error}")
+    return cache.directory
 
 
 def _refuse_enrolment_flags(args: argparse.Namespace) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edge_asd.errors import StorageError
+
 DEFAULT_MAX_BYTES = 2 * 2**30
 _SUFFIX = ".npz"
 
@@ -25,12 +27,21 @@ def default_directory(environment: Mapping[str, str]) -> Path:
 class ArrayCache:
     """Arrays under keys in a directory; several processes may use it at once.
 
-    directory: made when the first entry is put. A cache that cannot be written or read loses time, never the work:
-    `put` gives False and `get` None. Entries carry checksums, so a damaged one is no entry.
+    directory: made when it is checked, or the first entry is put. A cache that cannot be written or read loses time,
+    never the work: `put` gives False and `get` None. Entries carry checksums, so a damaged one is no entry.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = Path(directory)
+
+    def check(self) -> None:
+        """Find out whether entries can be kept, before hours depend on it. Raises StorageError."""
+        try:
+            self.directory.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.directory) as file:
+                file.write(bytes(1))
+        except OSError as error:
+            raise StorageError(f"{self.directory}: cannot keep a cache there: {error.strerror}") from error
 
     def get(self, key: str) -> dict[str, np.ndarray] | None:
         """The arrays put under `key` (hex digits), or None. A hit counts as use for `prune`."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_asd.errors import UnavailableError
+from edge_asd.errors import StorageError, UnavailableError
 from edge_asd.evaluation.cache import ArrayCache, default_directory
 from edge_asd.evaluation.pool import AHEAD, WorkerDied, map_in_order
 from edge_asd.evaluation.reader import CODE, ClipTask, Listener, _KeyMaker, code_version
@@ -51,6 +51,8 @@ def test_a_damaged_entry_is_none(tmp_path: Path, damage: str) -> None:
 def test_a_cache_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     cache = ArrayCache(tmp_path / "file" / "cache")
+    with pytest.raises(StorageError, match="cannot keep a cache there: Not a directory"):
+        cache.check()
     assert not cache.put(KEY, ARRAYS)
     assert cache.get(KEY) is None
     assert cache.prune() == 0

@@ -141,6 +141,15 @@ def test_one_clip_changed_is_all_that_is_computed_again(fan_sound, tmp_path: Pat
     assert "came from the cache" not in measured(capsys, cases, "--precision", "fp32")[1]
 
 
+def test_a_default_cache_of_no_use_is_told_once_and_done_without(fan_sound, tmp_path: Path, capsys) -> None:
+    cases = write_cases(tmp_path, fan_sound)
+    (tmp_path / "xdg").write_bytes(b"")
+    first, said = measured(capsys, cases)
+    assert said.count("nothing is kept for the next time: ") == 1 and "Not a directory" in said
+    second, said = measured(capsys, cases)
+    assert second == first and "came from the cache" not in said
+
+
 def test_a_damaged_cache_is_mended_by_the_way(fan_sound, tmp_path: Path, capsys, own_cache: Path) -> None:
     cases = write_cases(tmp_path, fan_sound)
     first, _ = measured(capsys, cases)
@@ -285,6 +294,7 @@ def test_onsets_count_from_where_they_are(fan_sound, tmp_path: Path, capsys) -> 
         (["cases.csv", "--scorer", "embeding:knn"], 2, "did you mean 'embedding'"),
         (["cases.csv", "--jobs", "0"], 2, "give 1 or more"),
         (["cases.csv", "--cache", "a", "--no-cache"], 2, "choose one of them"),
+        (["cases.csv", "--cache", "cases.csv"], 74, "name another directory, or give --no-cache"),
         (["cases.csv", "--bundle", "fan.asd", "--scorer", "ranked:knn"], 2, "a bundle carries its own"),
         (["cases.csv", "--bundle", "fan.asd", "--smoothing", "3"], 2, "--bundle and --smoothing were both given"),
         (["cases.csv", "--bundle", "gone.asd"], 66, "gone.asd: no such bundle"),
