@@ -5,6 +5,7 @@ Each machine has random numbers of its own, so the data do not depend on how man
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import inspect
@@ -45,7 +46,8 @@ class Dataset:
     """Windows by group; a group is one machine in one scene, first healthy, then faulty.
 
     windows: uint8 [groups, windows, frames, mels], see `decoded`.
-    teacher: float32 [groups, windows, 1024], or [groups, windows, 0] where no teacher listened.
+    teacher: float32 [groups, windows, hearings, 1024], of each of `DataSettings.teacher_hears`; no hearings where no
+        teacher listened.
     states: int64 [groups, windows], the machine state each window belongs to.
     """
 
@@ -79,35 +81,56 @@ def states_of(recipe: Recipe) -> np.ndarray:
 
 def machine_windows(recipe: Recipe, machine_index: int, teacher: Teacher | None) -> tuple[np.ndarray, np.ndarray]:
     """All windows of one machine: uint8 [scenes, windows, frames, mels] and what the teacher hears in them, float16
-    [scenes, windows, 1024], or [scenes, windows, 0] without one."""
+    [scenes, windows, hearings, 1024], with no hearings where there is no teacher."""
     data, spec = recipe.data, recipe.features
     rng = np.random.default_rng([recipe.seed, machine_index])
     kind = KINDS[machine_index % len(KINDS)]
     varying = np.random.default_rng([recipe.seed, machine_index, VARIETY])
     machine = varied(Machine.random(kind, rng), data, varying)
     fault_name = FAULTS[kind][rng.integers(len(FAULTS[kind]))]
+    hearings = () if teacher is None else data.teacher_hears
     windows, targets = [], []
     for _ in range(data.scenes_per_machine):
         scene = Scene.random(rng)
         tilt_rng_seed, place_seed = int(rng.integers(2**63)), int(varying.integers(2**63))
         for fault in (None, Fault(fault_name, level_db=rng.uniform(*data.fault_level_db))):
+            same_run = copy.deepcopy(rng)
             clip = _clip(recipe, machine, scene, fault, tilt_rng_seed, rng)
             place = np.random.default_rng(place_seed)
             clip = at_level(weathered(clip, spec.rate_hz, data, place, varying), data.level_dbfs)
+            heard = [_heard(hearing, clip, machine, scene, fault, spec.rate_hz, same_run) for hearing in hearings]
             frames = log_mel(clip, spec)
             for i in range(data.windows_per_clip):
                 # Frame 0 is half padding; from frame 1 on a window is what a live stream would show.
                 first = 1 + i * recipe.contract.window_frames
                 windows.append(encoded(frames[first : first + recipe.contract.window_frames]))
-                if teacher is None:
-                    targets.append(np.empty(0, np.float32))
-                    continue
                 start = (first * spec.hop_samples) - spec.n_fft // 2
-                heard = clip[start : start + _window_samples(recipe)]
-                targets.append(teacher.features(at_level(heard, data.level_dbfs)))
+                cuts = [at_level(sound[start : start + _window_samples(recipe)], data.level_dbfs) for sound in heard]
+                targets.append([teacher.features(cut) for cut in cuts] if teacher else [])
     shape = (data.scenes_per_machine, 2 * data.windows_per_clip)
-    codes, features = np.stack(windows), np.stack(targets).astype(np.float16)
-    return codes.reshape(*shape, *codes.shape[1:]), features.reshape(*shape, -1)
+    codes, features = np.stack(windows), np.array(targets, np.float16)
+    return codes.reshape(*shape, *codes.shape[1:]), features.reshape(*shape, len(hearings), TEACHER_SIZE)
+
+
+def _heard(
+    hearing: str,
+    clip: np.ndarray,
+    machine: Machine,
+    scene: Scene,
+    fault: Fault | None,
+    rate_hz: int,
+    same_run: np.random.Generator,
+) -> np.ndarray:
+    """What the teacher listens to while the student has the clip, float32 [n]: see `DataSettings.teacher_hears`.
+
+    same_run: in the state the clip was rendered with, so that the machine does the same at the same moment.
+    """
+    if hearing == "clip":
+        return clip
+    alone = Scene.anechoic()
+    if hearing == "room":
+        alone = dataclasses.replace(scene, background=(), snr_db=300.0, floor_dbfs=-300.0, bits=0)
+    return render(machine, alone, clip.size / rate_hz, copy.deepcopy(same_run), rate_hz=rate_hz, fault=fault)
 
 
 def _window_samples(recipe: Recipe) -> int:
@@ -184,7 +207,7 @@ def generate(
         with multiprocessing.get_context("spawn").Pool(processes) as pool:
             for done, _ in enumerate(pool.imap_unordered(_write_shard, jobs), start=1):
                 progress(f"generated {done} of {len(jobs)} shards of {MACHINES_PER_SHARD} machines")
-    return _load(recipe, paths, 0 if teacher_path is None else TEACHER_SIZE)
+    return _load(recipe, paths, 0 if teacher_path is None else len(recipe.data.teacher_hears))
 
 
 def _check(recipe: Recipe, taught: bool) -> None:
@@ -210,11 +233,11 @@ def _write_shard(job: tuple[Recipe, str | Path | None, Path]) -> None:
     unfinished.replace(path)
 
 
-def _load(recipe: Recipe, paths: list[Path], teacher_size: int) -> Dataset:
+def _load(recipe: Recipe, paths: list[Path], n_hearings: int) -> Dataset:
     states = states_of(recipe)
     frame_shape = (recipe.contract.window_frames, recipe.features.n_mels)
     windows = np.empty((*states.shape, *frame_shape), np.uint8)
-    teacher = np.empty((*states.shape, teacher_size), np.float32)
+    teacher = np.empty((*states.shape, n_hearings, TEACHER_SIZE), np.float32)
     row = 0
     for path in paths:
         try:

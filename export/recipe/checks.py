@@ -10,7 +10,7 @@ from edge_asd.errors import ConfigError, DataError, UsageError
 from edge_asd.scorers import check_specs, parse_scorers
 from edge_asd.scorers.views import SCORES
 from export.recipe.recordings import CLASS_PARTS, MODELS, RecordingSettings, section_names
-from export.recipe.settings import Recipe
+from export.recipe.settings import HEARINGS, Recipe
 
 HEAD_KINDS = ("sub-cluster-adacos", "adacos", "arcface")
 _CHOICES = {
@@ -53,6 +53,9 @@ def check_recipe(recipe: Recipe) -> None:
     for name in _NOT_BELOW_ZERO:
         if not value(name) >= 0:
             raise ConfigError(f"{name} is {value(name)}, must be at least 0")
+    hearings = recipe.data.teacher_hears
+    if not hearings or len(set(hearings)) < len(hearings) or not set(hearings) <= set(HEARINGS):
+        raise ConfigError(f"data.teacher_hears is {list(hearings)}, must be one or several of {', '.join(HEARINGS)}")
     if not 0.0 <= recipe.augment.speed_spread <= 0.5:
         raise ConfigError(f"augment.speed_spread is {recipe.augment.speed_spread}, must be 0 to 0.5")
     if recipe.quantise.activation_bits not in (8, 16):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from edge_asd.contract import INPUTS, LOG_MEL, SECTION, LogMelSpec, ModelContract
 from export.recipe.recordings import RecordingSettings, ScoringSettings
 
+HEARINGS = ("clip", "room", "machine")
 LATER = {"later": True}
 """Marks a setting that came after runs were begun without it: `export.training.train.run_key` counts it only where it
 is not left at its default, so those runs can be gone on with."""
@@ -130,6 +131,9 @@ class DataSettings:
     factory_probability, factory_snr_db: how often other sounds of a factory are heard, and how far below.
     microphone_probability: how often the microphone is a poor one.
     level_dbfs: RMS every window is brought to before teacher and student hear it.
+    teacher_hears: what the teacher's features are of, one or several of HEARINGS: the "clip" as the student has it, the
+        machine in its "room" without anything else that sounds there, or the "machine" by itself in the same run, so
+        that the student learns to hear past rooms, microphones and noise.
     """
 
     machines: int = 1600
@@ -149,6 +153,7 @@ class DataSettings:
     factory_snr_db: tuple[float, float] = (-10.0, 20.0)
     microphone_probability: float = 0.0
     level_dbfs: float = -20.0
+    teacher_hears: tuple[str, ...] = ("clip",)
 
 
 @dataclass(frozen=True)

@@ -40,8 +40,7 @@ def generated(
     targets = None
     if listening is not None:
         features = data.teacher if recipe.train.teacher_bands else without_bands(data.teacher)
-        rows = features.reshape(-1, features.shape[-1])
-        space = TeacherSpace.fit(rows, recipe.model.embedding_size, centred=recipe.train.centred_targets)
+        space = TeacherSpace.fit(features, recipe.model.embedding_size, centred=recipe.train.centred_targets)
         note(f"{space.kept:.1%} of the teacher's power in {recipe.model.embedding_size} axes")
         targets = space.apply(features)
         sha256 = hashlib.sha256(listening.read_bytes()).hexdigest()

@@ -10,7 +10,7 @@ pytest.importorskip("ai_edge_litert", reason="the export extra is not installed"
 from edge_asd.errors import DataError, MissingInputError
 from export import default_model
 from export.generated import channel
-from export.generated.generate import data_key, decoded, encoded, generate, states_of
+from export.generated.generate import data_key, decoded, encoded, generate, machine_windows, states_of
 from export.recipe import DataSettings
 from export.teacher.yamnet import LOG_OFFSET, TEACHER_SIZE, Teacher, without_bands, yamnet_log_mel
 
@@ -44,6 +44,38 @@ def test_data_key_follows_data_settings_only(tiny_recipe, tmp_path):
     assert key != data_key(dataclasses.replace(tiny_recipe, data=DataSettings(machines=5)), teacher)
     teacher.write_bytes(b"two")
     assert key != data_key(tiny_recipe, teacher)
+
+
+class Listening:
+    """Keeps the start of what it is given to hear, in place of the teacher, whose file is not part of this project."""
+
+    def features(self, samples):
+        return np.resize(samples, TEACHER_SIZE)
+
+
+def test_the_teacher_hears_the_same_run_alone(tiny_recipe):
+    hears = ("clip", "room", "machine")
+    data = DataSettings(scenes_per_machine=2, windows_per_clip=2, neighbour_probability=0.0, noise_probability=0.0)
+
+    def heard(hearings, machine_index=0):
+        recipe = dataclasses.replace(tiny_recipe, data=dataclasses.replace(data, teacher_hears=hearings))
+        return machine_windows(recipe, machine_index, Listening())
+
+    (windows, sounds), (plain, clips) = heard(hears), heard(("clip",))
+    assert np.array_equal(windows, plain)
+    assert sounds.shape == (2, 4, 3, TEACHER_SIZE) and np.array_equal(sounds[:, :, :1], clips)
+    clip, room, machine = sounds.astype(np.float64).reshape(-1, 3, TEACHER_SIZE).transpose(1, 0, 2)
+
+    def likeness(some, others):
+        spectra = (np.abs(np.fft.rfft(x, axis=1)) for x in (some, others))
+        one, other = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in spectra)
+        return one @ other.T
+
+    # Every window of the clip is most like the machine's own sound of the same moment; nothing is heard twice.
+    assert np.diag(likeness(clip, room)).mean() > likeness(clip, room).mean()
+    assert not np.allclose(room, machine, atol=1e-3) and not np.allclose(room, clip, atol=1e-3)
+    # Healthy windows of one machine by itself differ by the run alone, whatever the scene.
+    assert likeness(machine[[0, 1]], machine[[4, 5]]).min() > likeness(clip[[0, 1]], clip[[4, 5]]).min()
 
 
 def test_yamnet_features_are_the_natural_log_of_mel_magnitudes():
@@ -117,7 +149,7 @@ def test_generated_data_do_not_depend_on_the_processes_and_are_kept(tiny_recipe,
     one = generate(small, TEACHER, tmp_path / "a", processes=1)
     two = generate(small, TEACHER, tmp_path / "b", processes=2)
     assert np.array_equal(one.windows, two.windows) and np.array_equal(one.teacher, two.teacher)
-    assert one.windows.shape == (2, 2, 64, 128) and one.teacher.shape == (2, 2, 1024)
+    assert one.windows.shape == (2, 2, 64, 128) and one.teacher.shape == (2, 2, 1, 1024)
     lines: list[str] = []
     generate(small, TEACHER, tmp_path / "a", progress=lines.append)
     assert lines == []

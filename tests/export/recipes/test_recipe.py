@@ -125,6 +125,7 @@ def test_another_kind_of_network_takes_nothing_from_the_base(tmp_path):
         ("scoring: {percentile: 100}", "percentile is 100.0, must lie between"),
         ("scoring: {machines: [fan]}", "not a table"),
         ("objective: {kind: classify}", "did you mean 'classification'"),
+        ("data: {teacher_hears: [clip, rom]}", "must be one or several of clip, room, machine"),
         ("train: {schedule: linear}", "'linear' is none of cosine, constant"),
     ],
 )

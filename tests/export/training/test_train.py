@@ -272,12 +272,17 @@ def test_batches_larger_than_the_data_are_refused(tiny_recipe, tiny_data):
         taught(changed(tiny_recipe, windows_per_group=5), tiny_data)
 
 
+def cosines(vectors):
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit @ unit.T
+
+
 def test_teacher_space_keeps_cosines_when_it_keeps_every_axis():
-    features = np.random.default_rng(0).normal(3, 1, (300, 32)).astype(np.float32)
+    features = np.random.default_rng(0).normal(3, 1, (300, 1, 32)).astype(np.float32)
     space = TeacherSpace.fit(features, 32, centred=True)
-    turned, centred = space.apply(features), features - features.mean(axis=0)
+    turned, centred = space.apply(features), (features - features.mean(axis=0))[:, 0]
     assert space.kept == pytest.approx(1.0)
-    assert np.allclose(turned @ turned.T, centred @ centred.T, atol=1e-3)
+    assert np.allclose(cosines(turned), cosines(centred), atol=1e-3)
     variances = turned.var(axis=0)
     assert (np.diff(variances) <= 1e-4).all()
     with pytest.raises(ConfigError, match="33"):
@@ -285,9 +290,19 @@ def test_teacher_space_keeps_cosines_when_it_keeps_every_axis():
 
 
 def test_teacher_space_keeps_the_mean_where_it_is_not_taken_off():
-    features = np.random.default_rng(0).normal(3, 1, (300, 32)).astype(np.float32)
+    features = np.random.default_rng(0).normal(3, 1, (300, 1, 32)).astype(np.float32)
     turned = TeacherSpace.fit(features, 32, centred=False).apply(features)
-    assert np.allclose(turned @ turned.T, features @ features.T, rtol=1e-4)
+    assert np.allclose(cosines(turned), cosines(features[:, 0]), rtol=1e-4)
+
+
+def test_hearings_have_the_same_power_in_the_teacher_space():
+    rng = np.random.default_rng(0)
+    features = rng.normal(3, 1, (300, 2, 8)).astype(np.float32) * np.array([[1.0], [50.0]], np.float32)
+    turned = TeacherSpace.fit(features, 16, centred=True).apply(features)
+    one, other = (cosines((features - features.mean(axis=0))[:, i]) for i in (0, 1))
+    apart = ~np.eye(300, dtype=bool)
+    for part in (one, other):
+        assert np.corrcoef(cosines(turned)[apart], part[apart])[0, 1] == pytest.approx(0.7, abs=0.1)
 
 
 def test_learning_rate_rises_then_falls_to_nothing(tiny_recipe):
