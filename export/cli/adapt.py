@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from export.adapt.sound import MachineSound
 
 BUNDLE_SUFFIX = ".asd"
+RESULT = "-adapted"
+"""Behind the name of a bundle: what came of it, where --out names nothing else."""
 DEFAULT_SEED = 1
 ABOUT = """\
 --adapt fine-tunes the embedder of bundles to normal sound of their machines (DIR, or a subfolder of DIR for each, named
 as its bundle; further subfolders are other machines), quantises it again and enrols that sound with it: minutes on two
 cores. The result is kept only where the sound itself, held out fold by fold, supports it; otherwise
-nothing is written, the evidence is shown, and the exit code is 0. The bundle it came from is never touched."""
+nothing is written, the evidence is shown, and the exit code is 0. The bundle it came from is never touched: without
+--out the result lies beside it as NAME-adapted.asd, which --adapt DIR never takes for a bundle to adapt."""
 
 
 def add_adapt_flags(parser: argparse.ArgumentParser) -> None:
@@ -112,10 +115,13 @@ def run_adapt(args: argparse.Namespace) -> int:
 
 
 def _bundle_paths(named: Sequence[Path]) -> list[Path]:
-    """The bundles meant, each once. Raises MissingInputError (a directory without any), UsageError (two of a name)."""
+    """The bundles meant, each once; of a directory all but what came of others in it.
+
+    Raises MissingInputError (a directory without any), UsageError (two of a name).
+    """
     paths: list[Path] = []
     for path in named:
-        found = sorted(path.glob(f"*{BUNDLE_SUFFIX}")) if path.is_dir() else [path]
+        found = [p for p in sorted(path.glob(f"*{BUNDLE_SUFFIX}")) if not _is_result(p)] if path.is_dir() else [path]
         if not found:
             raise MissingInputError(f"{path}: no bundle ({BUNDLE_SUFFIX}) in this directory")
         paths += [bundle for bundle in found if bundle not in paths]
@@ -128,10 +134,15 @@ def _bundle_paths(named: Sequence[Path]) -> list[Path]:
     return paths
 
 
+def _is_result(path: Path) -> bool:
+    parent = path.with_name(f"{path.stem.removesuffix(RESULT)}{BUNDLE_SUFFIX}")
+    return parent != path and parent.exists()
+
+
 def _outputs(paths: Sequence[Path], out: Path | None) -> list[Path]:
     """Where each adapted bundle goes: beside its parent as NAME-adapted.asd, to --out, or into it where several are."""
     if out is None:
-        return [path.with_name(f"{path.stem}-adapted{BUNDLE_SUFFIX}") for path in paths]
+        return [path.with_name(f"{path.stem}{RESULT}{BUNDLE_SUFFIX}") for path in paths]
     if len(paths) == 1 and not out.is_dir():
         return [out]
     if not out.is_dir():

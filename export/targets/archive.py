@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -13,7 +14,8 @@ from typing import Any
 
 from edge_asd.atomic import write_atomically
 from edge_asd.bundle.bundle import Bundle
-from edge_asd.errors import DataError
+from edge_asd.errors import DataError, EdgeAsdError
+from edge_asd.model_package import DEFAULT_PACKAGE, load_model
 from edge_asd.service.install import unit_text
 from export.targets.kernel import build_for
 from export.targets.target import Target
@@ -22,6 +24,7 @@ from export.targets.wheels import debian_archives, download, own_wheel, package_
 PREFIX = "/opt/edge-asd"
 INSTALLER = Path(__file__).with_name("install.sh")
 CARD_OF_THE_BOARD = "plughw:CARD=mic0"
+ENROL_ANEW = "give --enroll DIR with recordings of normal sound"
 UNAMES = {"aarch64": "aarch64", "x86_64": "x86_64", "armv7l": "armv7l armv8l aarch64"}
 """What `uname -m` says where the wheels fit: a 32-bit system may run on a 64-bit kernel."""
 
@@ -73,16 +76,37 @@ def write_archive(
 
 
 def check_bundle(target: Target, bundle: Bundle, path: Path) -> None:
-    """Raise DataError for a bundle that cannot be scored on the board as it was fitted."""
-    fitted_by = bundle.fitted_by.split(" ")[0]
-    if not bundle.normal.uses_network or fitted_by in ("", target.runtime) or bundle.frames is not None:
+    """Raise DataError for a bundle that cannot be scored on the board as it was fitted.
+
+    Its precision is no reason: every board runs float too, and whether in time is `check_budget`'s question.
+    """
+    if not bundle.normal.uses_network:
         return
-    raise DataError(
-        f"{path}: fitted by {bundle.fitted_by}, {target.name} scores by {target.runtime}, and the bundle kept no "
-        "frames to be fitted anew",
-        remedy=("" if bundle.uses_waveform else "enrol with --keep-frames, or ")
-        + "give --enroll DIR with recordings of normal sound",
-    )
+    fitted_by = bundle.fitted_by.split(" ")[0]
+    runs = all(network.format == target.format for network in bundle.model.graphs.values())
+    if bundle.frames is None and not (runs and fitted_by in ("", target.runtime)):
+        raise DataError(
+            f"{path}: fitted by {bundle.fitted_by or 'nobody knows what'}, {target.name} scores by {target.runtime}, "
+            "and the bundle kept no frames to be fitted anew",
+            remedy=("" if bundle.uses_waveform else "enrol with --keep-frames, or ") + ENROL_ANEW,
+        )
+    if not runs:
+        _check_twin(target, bundle, path)
+
+
+def _check_twin(target: Target, bundle: Bundle, path: Path) -> None:
+    """The board fits such a bundle anew with the network that ships, in its own format: it must be the same network."""
+    try:
+        twin = load_model(DEFAULT_PACKAGE, bundle.model.precision, (target.format,))
+    except EdgeAsdError as error:
+        raise DataError(f"{path}: {target.name} runs {target.format}: {error.message}", remedy=ENROL_ANEW) from error
+    ours, theirs = bundle.contract, dataclasses.replace(twin.contract, step_frames=bundle.contract.step_frames)
+    if ours != theirs:
+        raise DataError(
+            f"{path}: its network, {ours.name} {ours.version}, is not the one that ships ({theirs.name} "
+            f"{theirs.version}), the only one there is as {target.format}, which {target.name} runs",
+            remedy=ENROL_ANEW,
+        )
 
 
 def config_text(target: Target, bundle_name: str, more: Sequence[str] = ()) -> str:

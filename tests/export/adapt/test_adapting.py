@@ -28,6 +28,7 @@ from export.adapt.pretenders import Pretenders  # noqa: E402
 from export.adapt.sound import FOLDS, MachineSound, cut  # noqa: E402
 from export.adapt.start import float_source  # noqa: E402
 from export.adapt.tune import TuneSettings, tuned  # noqa: E402
+from export.cli.adapt import _bundle_paths  # noqa: E402
 from export.formats.onnx_export import to_onnx  # noqa: E402
 from export.networks.mobilefacenet import MobileFaceNet  # noqa: E402
 from export.networks.rewrite import folded  # noqa: E402
@@ -266,6 +267,18 @@ def test_the_command_keeps_what_evidence_supports_and_says_where_it_came_from(fi
     assert adapted.clip_calibration.allowance == before.clip_calibration.allowance
     with pytest.raises(UsageError, match="adapted already"):
         float_source(adapted, None)
+
+
+def test_the_same_command_again_asks_before_it_replaces_and_adapts_no_result(files, capsys):
+    shutil.copy(files / "fan.asd", files / "fan-adapted.asd")
+    command = ["train", "--adapt", str(files), "--data", str(files / "data")]
+    assert main(command) == 2
+    said = capsys.readouterr().err
+    assert "fan-adapted.asd" in said and "--force" in said
+    assert _bundle_paths([files]) == [files / "fan.asd", files / "pump.asd"]
+    assert _bundle_paths([files / "fan-adapted.asd"]) == [files / "fan-adapted.asd"]
+    (files / "fan.asd").unlink()
+    assert _bundle_paths([files]) == [files / "fan-adapted.asd", files / "pump.asd"]
 
 
 def test_the_command_leaves_the_old_bundle_where_evidence_is_against(files, package, monkeypatch, capsys):

@@ -24,8 +24,8 @@ from edge_asd.cli.parsing import Parser
 from edge_asd.config import load_config
 from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.errors import DataError, MissingInputError, UnavailableError, UsageError
-from edge_asd.inference import Embedder
-from edge_asd.model_package import Model
+from edge_asd.inference import load_embedder
+from edge_asd.model_package import DEFAULT_PACKAGE, load_model
 from export.cli import export as export_command
 from export.targets import archive, kernel, wheels
 from export.targets.target import load_target, names
@@ -86,7 +86,7 @@ def test_each_boards_config_is_one_that_edge_asd_takes(name: str, tmp_path: Path
 
 
 def test_a_bundle_of_another_runtime_needs_its_frames(
-    tiny_bundle: Bundle, tiny_model: Model, tiny_embedder: Embedder, steady_sound
+    tiny_bundle: Bundle,
 ) -> None:
     path = Path("fan.asd")
     archive.check_bundle(load_target("pi4"), tiny_bundle, path)
@@ -94,9 +94,27 @@ def test_a_bundle_of_another_runtime_needs_its_frames(
         DataError, match=r"fitted by onnxruntime .* armv7 scores by tflite.*--keep-frames.*--enroll DIR"
     ):
         archive.check_bundle(load_target("armv7"), tiny_bundle, path)
-    enrolment = Enrolment(tiny_model, tiny_embedder, keep_frames=True)
+    unknown = dataclasses.replace(tiny_bundle, fitted_by="")
+    archive.check_bundle(load_target("pi4"), unknown, path)
+    with pytest.raises(DataError, match=r"fitted by nobody knows what.*--keep-frames"):
+        archive.check_bundle(load_target("armv7"), unknown, path)
+
+
+def test_frames_serve_where_the_network_that_ships_is_there_for_the_board(steady_sound) -> None:
+    model = load_model(DEFAULT_PACKAGE, "int8", ("onnx",))
+    enrolment = Enrolment(model, load_embedder(model), keep_frames=True)
     enrolment.add_samples(steady_sound(20.0), "steady sound")
-    archive.check_bundle(load_target("armv7"), enrolment.finish({}), path)
+    bundle, path = enrolment.finish({}), Path("fan.asd")
+    archive.check_bundle(load_target("armv7"), bundle, path)
+    contract = dataclasses.replace(model.contract, version="2+adapted.12345678")
+    adapted = dataclasses.replace(bundle, model=dataclasses.replace(model, contract=contract))
+    archive.check_bundle(load_target("pi4"), adapted, path)
+    with pytest.raises(DataError, match=r"adapted.12345678, is not the one that ships.*as tflite, which armv7 runs; "):
+        archive.check_bundle(load_target("armv7"), adapted, path)
+    in_float = dataclasses.replace(bundle, model=load_model(DEFAULT_PACKAGE, "fp32", ("onnx",)))
+    archive.check_bundle(load_target("pi4"), in_float, path)
+    with pytest.raises(DataError, match=r"armv7 runs tflite: .*fp32.*--enroll DIR"):
+        archive.check_bundle(load_target("armv7"), in_float, path)
 
 
 def test_edge_asds_own_wheel_holds_the_device_and_the_kernel_only(tmp_path: Path) -> None:
