@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge_asd.errors import ConfigError, DataError, EdgeAsdError, StorageError
+from export.cli.device import add_device_flag
 from export.recipe import Recipe
 from export.recipes.load import load_recipe
 
@@ -21,25 +22,30 @@ LOWEST_MEAN_COSINE = 0.99
 """Below this between the int8 and the float embeddings something went wrong in quantising, and nothing is packaged."""
 
 
-def make_package(recipe: Recipe, teacher: Path, work_dir: Path, out_dir: Path, processes: int, threads: int) -> None:
-    """Everything from recipe to package; progress on stderr."""
+def make_package(
+    recipe: Recipe, teacher: Path, work_dir: Path, out_dir: Path, processes: int, threads: int, device: str = "cpu"
+) -> None:
+    """Everything from recipe to package; progress on stderr. device: see `export.training.device.chosen_device`."""
     import torch
 
     from export.packages.make import int8_network, load_source, put
     from export.quantising.calibration import simulated_windows
     from export.quantising.probe import simulated_probe
     from export.sound.sources import generated
+    from export.training.device import chosen_device
+    from export.training.parallel import Processes
     from export.training.train import run_key, train
 
     torch.set_num_threads(threads)
+    place = chosen_device(device)
     batches, data_key = generated(recipe, teacher, work_dir, processes=processes, note=_say)
     key = run_key(recipe, data_key)
     run_dir = work_dir / f"run-{key}"
-    train(recipe, batches, run_dir, key=key, note=_say)
+    train(recipe, batches, run_dir, key=key, processes=Processes(device=place), note=_say)
     source = load_source(run_dir / "best")
     windows = simulated_windows(source.contract, recipe.quantise.calibration_windows, recipe.seed)
     probe = simulated_probe(source.contract, recipe.seed)
-    made = int8_network(source, windows, probe, seed=recipe.seed, note=_say)
+    made = int8_network(source, windows, probe, seed=recipe.seed, device=str(place), note=_say)
     loss = made.result.loss
     if not loss.cosine_mean >= LOWEST_MEAN_COSINE:
         raise DataError(f"int8 and float embeddings agree to a cosine of {loss.cosine_mean:.4f} only: not packaged")
@@ -68,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=1, help="torch threads; other counts may round differently (default: 1)"
     )
+    add_device_flag(parser)
     return parser
 
 
@@ -84,6 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments.out,
             arguments.processes,
             arguments.threads,
+            arguments.device,
         )
     except EdgeAsdError as error:
         _say(f"error: {error}")

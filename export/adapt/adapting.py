@@ -55,14 +55,15 @@ def adapt(
     settings: TuneSettings | None = None,
     processes: int = 1,
     enrolled_s: float = 0.0,
+    device: str = "cpu",
     at_step: Callable[[int, int], None] = lambda done, total: None,
     note: Callable[[str], None] = lambda line: None,
 ) -> list[Outcome]:
     """Adapt the one network all targets share, and judge it for each.
 
     others: machines without a bundle here; told apart from the targets in training and heard as anomalies in judging.
-    source: float weights of the bundles' network. enrolled_s: when this is, seconds since 1970 (UTC). at_step: told how
-    many training steps of how many are done.
+    source: float weights of the bundles' network. enrolled_s: when this is, seconds since 1970 (UTC). device: to
+    fine-tune on. at_step: told how many training steps of how many are done.
 
     Raises UsageError where the bundles hold different networks, DataError where `source` holds another one.
     """
@@ -80,7 +81,7 @@ def adapt(
 
     def job(held: int | None) -> Job:
         parts = tuple(machine if held is None else machine.part(machine.folds() != held) for machine in machines)
-        return Job(source, parts, anchors_db, settings, scheme, seed)
+        return Job(source, parts, anchors_db, settings, scheme, seed, device)
 
     jobs = [job(held) for held in (*range(FOLDS), None)]
     total = sum(job.steps for job in jobs)

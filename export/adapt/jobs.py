@@ -33,7 +33,7 @@ class Job:
     """One adaptation.
 
     source: float weights. machines: the sound to adapt to. anchors_db: float32 [n, frames, mels], simulated machines.
-    scheme: how to quantise; None: not at all.
+    scheme: how to quantise; None: not at all. device: to fine-tune on.
     """
 
     source: Source
@@ -42,6 +42,7 @@ class Job:
     settings: TuneSettings
     scheme: Scheme | None
     seed: int
+    device: str = "cpu"
 
     @property
     def steps(self) -> int:
@@ -63,7 +64,7 @@ def adapted_network(job: Job, at_step: Callable[[], None] = lambda: None) -> Ada
     assert isinstance(source.model, MobileFaceNet)
     contract = source.contract
     network = tuned(
-        source.model, contract, job.machines, job.anchors_db, job.settings, job.seed, lambda step: at_step()
+        source.model, contract, job.machines, job.anchors_db, job.settings, job.seed, lambda step: at_step(), job.device
     )
     exported = to_onnx(network, contract.window_frames, contract.features.n_mels)
     if job.scheme is None:

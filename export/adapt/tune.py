@@ -19,6 +19,7 @@ from export.adapt.changes import CHANGE_NAMES, Cutter
 from export.adapt.sound import MachineSound
 from export.networks.losses import SubClusterAdaCos
 from export.networks.mobilefacenet import MobileFaceNet
+from export.training.device import memory_told, settle
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class TuneSettings:
     kept: int = 5
 
 
+@memory_told()
 def tuned(
     network: MobileFaceNet,
     contract: ModelContract,
@@ -53,25 +55,30 @@ def tuned(
     settings: TuneSettings,
     seed: int,
     at_step: Callable[[int], None] = lambda step: None,
+    device: str = "cpu",
 ) -> MobileFaceNet:
     """A copy of the network, in eval mode, that tells changes of these machines' sound and the machines apart.
 
     network: BatchNorms folded; it stays as it is. machines: with at least a clip each; a class is a machine changed one
     way (`export.adapt.changes`), learnt by sub-cluster AdaCos (Wilkinghoff 2021). The old embedding of every window is
     the other target (distillation to itself), also of anchors_db, float32 [n, frames, mels] of other machines.
+    device: to compute on, such as "cuda:0"; the copy is on the CPU.
 
     The same seed gives the same weights on the same machine with the same number of threads. Raises DataError where the
     loss is no number any more.
     """
+    where = torch.device(device)
+    settle(where)
     torch.manual_seed(seed)
     network = copy.deepcopy(network).eval()
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
     early, late = (
         network.blocks[: settings.kept],
         nn.Sequential(network.blocks[settings.kept :], network.head),
     )
     learner = copy.deepcopy(late).train()
     head = SubClusterAdaCos(contract.embedding_size, len(machines) * len(CHANGE_NAMES), settings.sub_clusters)
+    head.to(where)
     parameters = [*learner.parameters(), *head.parameters()]
     optimiser = torch.optim.Adam(
         [
@@ -85,12 +92,12 @@ def tuned(
         rng = np.random.default_rng([seed, 41, step])
         windows_db, labels = _batch(machines, cutter, settings.batch, rng)
         chosen = rng.choice(len(anchors_db), min(settings.anchors, len(anchors_db)), replace=False)
-        inputs = torch.from_numpy(normalised(np.concatenate((windows_db, anchors_db[chosen])), contract))
+        inputs = torch.from_numpy(normalised(np.concatenate((windows_db, anchors_db[chosen])), contract)).to(where)
         with torch.no_grad():
             shared = early(inputs.contiguous(memory_format=torch.channels_last))
             before = late(shared)
         after = learner(shared)
-        named = head(after[: len(labels)], torch.from_numpy(labels))
+        named = head(after[: len(labels)], torch.from_numpy(labels).to(where))
         moved = 1.0 - functional.cosine_similarity(after, before, dim=1).mean()
         loss = named + settings.anchor_weight * moved
         if not torch.isfinite(loss):
@@ -104,7 +111,7 @@ def tuned(
         optimiser.step()
         at_step(step + 1)
     late.load_state_dict(learner.state_dict())
-    network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     return network
 
 

@@ -71,7 +71,9 @@ def run_adapt(args: argparse.Namespace) -> int:
     from export.adapt.adapting import Target, adapt
     from export.adapt.sound import machine_folders
     from export.adapt.start import float_source
+    from export.training.device import chosen_device
 
+    device = chosen_device(args.device)
     own, further = _matched(paths, machine_folders(args.data), args.data)
     bundles = [load_bundle(path) for path in paths]
     source = float_source(bundles[0], args.model)
@@ -97,6 +99,7 @@ def run_adapt(args: argparse.Namespace) -> int:
             seed=DEFAULT_SEED if args.seed is None else args.seed,
             processes=args.processes,
             enrolled_s=time.time(),
+            device=str(device),
             at_step=at_step,
         )
     finally:

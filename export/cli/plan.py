@@ -23,8 +23,10 @@ def show_plan(recipe: Recipe, args: argparse.Namespace) -> int:
     from export.sound.sources import check_generated
     from export.systems.plan import plan
     from export.systems.units import strange_machines
+    from export.training.device import chosen_device
 
     torch.set_num_threads(args.threads)
+    device = chosen_device(args.device)
     if args.data is None and args.teacher is not None:
         check_generated(recipe, args.teacher)
     published_weights(build_network(recipe).published, recipe.weights, note)
@@ -33,7 +35,7 @@ def show_plan(recipe: Recipe, args: argparse.Namespace) -> int:
         clips = [clip.file for own in found.by_section.values() for clip in own]
         for remark in (*remarks(clips, recipe.model_contract()), *strange_machines(recipe, found)):
             note(remark)
-    shown = plan(recipe, args.data, found)
+    shown = plan(recipe, args.data, found, device=device)
     if args.json:
         json.dump(shown, sys.stdout, indent=1)
         print()

@@ -13,6 +13,7 @@ from edge_asd.cli.progress import Progress, note
 from edge_asd.errors import UsageError
 from export.cli.adapt import ABOUT, add_adapt_flags, run_adapt
 from export.cli.clock import Clock
+from export.cli.device import add_device_flag
 from export.extra import need
 
 DESCRIPTION = (
@@ -69,6 +70,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--threads", type=_count, default=1, metavar="N", help="of torch; other counts may round differently (1)"
     )
+    add_device_flag(parser)
     parser.add_argument("--dry-run", action="store_true", help="print model, parameters and plan; train nothing")
     parser.add_argument("--json", action="store_true", help="print the plan or the summary as JSON")
 
@@ -93,7 +95,8 @@ def run(args: argparse.Namespace) -> int:
     from export.recipes.load import load_recipe
     from export.sound.recordings import machine_clips
     from export.sound.sources import generated, recorded
-    from export.training.parallel import started
+    from export.training.device import chosen_device
+    from export.training.parallel import Processes, started
     from export.training.train import run_key, train
 
     recipe = load_recipe(args.recipe)
@@ -109,8 +112,9 @@ def run(args: argparse.Namespace) -> int:
     torch.set_num_threads(args.threads)
     found = machine_clips(args.data, recipe.recordings) if args.data is not None else None
     if found is not None:
-        with started() as processes:
+        with started(args.device) as processes:
             return train_system(recipe, found, args, processes)
+    processes = Processes(device=chosen_device(args.device))
     published = published_weights(build_network(recipe).published, recipe.weights, note)
     if args.data is not None:
         batches, data_key = recorded(recipe, args.data)
@@ -132,6 +136,7 @@ def run(args: argparse.Namespace) -> int:
         batches,
         args.out,
         key=run_key(recipe, data_key, published.sha256),
+        processes=processes,
         start=lambda network: network.load_published(published.paths, say),
         at_step=at_step,
         note=say,

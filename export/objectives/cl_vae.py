@@ -21,6 +21,7 @@ from export.networks.panns_clvae import PannsClVae
 from export.objectives.objective import Objective, one_hot_sections
 from export.recipe import AugmentSettings, ObjectiveSettings, Recipe
 from export.sound.batches import Batch, Batches, groups_of_step
+from export.training.device import device_of
 
 Settings = ObjectiveSettings
 CACHE = "features.npz"
@@ -100,7 +101,7 @@ class ClVaeObjective(Objective):
         said = (self._recipe.seed, self._recipe.features, self._recipe.contract, self._recipe.train.validation_share)
         digest = hashlib.sha256(repr((said, batches.provenance)).encode())
         for value in network.listener.state_dict().values():
-            digest.update(value.contiguous().numpy().tobytes())
+            digest.update(value.cpu().contiguous().numpy().tobytes())
         return digest.hexdigest()
 
 
@@ -110,7 +111,7 @@ def _heard(network: PannsClVae, batches: Iterable[Batch]) -> Heard:
     with torch.no_grad():
         for batch in batches:
             sections.append(one_hot_sections(batch, len(network.vae.centres)).argmax(dim=1).numpy())
-            features.append(network(*batch.inputs).numpy())
+            features.append(network(*(x.to(device_of(network)) for x in batch.inputs)).cpu().numpy())
             labels.append(batch.labels.numpy())
     return Heard(np.concatenate(features), np.concatenate(labels), np.concatenate(sections))
 

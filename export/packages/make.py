@@ -148,12 +148,14 @@ def int8_network(
     scheme: Scheme | None = None,
     limits: Limits | None = None,
     seed: int = 1,
+    device: str = "cpu",
     note: Callable[[str], None] = lambda line: None,
 ) -> Int8:
     """Quantise: by `scheme`, else by the recipe's own where it does not want to choose, else by the fastest scheme that
     holds the score on the probe; where none does, after quantisation-aware fine-tuning.
 
     windows_db: to calibrate on, float32 [n, frames, mels] in dB; windows with bands cut away are added here.
+    device: to fine-tune on.
     Raises DataError where calibration is silent or the result multiplies in float.
     """
     limits = limits or Limits()
@@ -173,7 +175,7 @@ def int8_network(
         from export.quantising.qat import fine_tuned
 
         note(f"no scheme holds the score: fine-tuning for {settings.qat_steps} steps with rounding in the loop")
-        tuned = fine_tuned(source.model, fed, steps=settings.qat_steps, seed=seed)
+        tuned = fine_tuned(source.model, fed, steps=settings.qat_steps, seed=seed, device=device)
         network = to_onnx(tuned, source.contract.window_frames, source.contract.features.n_mels)
         after = candidates(source.network, Quantiser(network, fed), probe, schemes, limits, note)
         considered += after

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from export.networks.rewrite import folded, without_prelu
+from export.training.device import settle
 
 WEIGHT_STEPS = 63
 """Signed 7-bit weights, as `reduce_range` makes them."""
@@ -79,20 +80,25 @@ def fine_tuned(
     *,
     steps: int,
     seed: int,
+    device: str = "cpu",
     at_step: Callable[[int, float], None] = lambda step, loss: None,
 ) -> nn.Module:
-    """A copy of the network, BatchNorms folded and PReLUs rewritten, whose weights bear being quantised.
+    """A copy of the network, BatchNorms folded and PReLUs rewritten, whose weights bear being quantised;
+    it is on the CPU.
 
-    inputs: windows to fine-tune on, float32 [n, 1, frames, mels], normalised.
+    inputs: windows to fine-tune on, float32 [n, 1, frames, mels], normalised. device: to compute on, such as "cuda:0".
     """
-    original = folded(without_prelu(model))
+    where = torch.device(device)
+    settle(where)
+    original = folded(without_prelu(model)).to(where)
     learner = copy.deepcopy(original)
     wrapped = _wrap(learner)
+    learner.to(where)
     optimiser = torch.optim.Adam([p for layer in wrapped for p in layer.layer.parameters()], lr=LEARNING_RATE)
     rng = np.random.default_rng([seed, 8])
     learner.train()
     for step in range(steps):
-        batch = torch.from_numpy(inputs[rng.choice(len(inputs), min(BATCH, len(inputs)), replace=False)])
+        batch = torch.from_numpy(inputs[rng.choice(len(inputs), min(BATCH, len(inputs)), replace=False)]).to(where)
         with torch.no_grad():
             wanted = functional.normalize(original(batch), dim=1)
         given = functional.normalize(learner(batch), dim=1)
@@ -105,7 +111,7 @@ def fine_tuned(
         optimiser.step()
         at_step(step + 1, float(loss.detach()))
     _unwrap(learner)
-    return learner.eval()
+    return learner.cpu().eval()
 
 
 def _wrap(model: nn.Module) -> list[Rounded]:

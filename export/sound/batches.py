@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from typing import Protocol
 
 import numpy as np
@@ -40,6 +40,12 @@ class Batch:
     targets: Tensor | None = None
     sections: Tensor | None = None
     target: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with every tensor changed."""
+        parts = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "inputs"}
+        changed = {name: None if part is None else change(part) for name, part in parts.items()}
+        return Batch(tuple(map(change, self.inputs)), **changed)  # type: ignore[arg-type]
 
 
 class Batches(Protocol):

@@ -1,9 +1,8 @@
 """One training by several processes, as `torchrun` starts them: each takes its share of every batch, gradients are
-averaged over gloo. The order of the sound is that of a single process."""
+averaged, over gloo on CPUs and over NCCL on GPUs. The order of the sound is that of a single process."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from edge_asd.errors import ConfigError
 from export.sound.batches import Batch
+from export.training.device import CPU, chosen_device
 
 T = TypeVar("T")
 LONGEST_WAIT = timedelta(days=7)
@@ -23,10 +23,12 @@ LONGEST_WAIT = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Processes:
-    """Which of how many this one is. Number 0 writes the files; alone, nothing here does anything."""
+    """Which of how many this one is, and where it computes. Number 0 writes the files; alone on a CPU, nothing here
+    does anything."""
 
     rank: int = 0
     count: int = 1
+    device: torch.device = CPU
 
     @property
     def first(self) -> bool:
@@ -41,9 +43,7 @@ class Processes:
         if n % self.count:
             raise ConfigError(f"train: {n} windows a batch cannot be shared by {self.count} processes")
         own = slice(self.rank * n // self.count, (self.rank + 1) * n // self.count)
-        values = {f.name: getattr(batch, f.name) for f in dataclasses.fields(batch)}
-        parts = {name: None if value is None else value[own] for name, value in values.items() if name != "inputs"}
-        return Batch(inputs=tuple(x[own] for x in batch.inputs), **parts)  # type: ignore[arg-type]
+        return batch.each(lambda part: part[own])
 
     def joined(self, module: nn.Module) -> nn.Module:
         """The module whose gradients are the mean over all processes."""
@@ -53,8 +53,8 @@ class Processes:
 
     def seed_step(self, seed: int, step: int) -> None:
         """Random numbers of the step for this process alone, so that no process repeats another's and a resumed run
-        draws what an unbroken one does."""
-        if self.count > 1:
+        draws what an unbroken one does. (Of one process on a CPU the checkpoint carries the generator.)"""
+        if self.count > 1 or self.device != CPU:
             torch.manual_seed((seed * 1_000_003 + step) * self.count + self.rank)
 
     def mean(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
@@ -83,15 +83,17 @@ ALONE = Processes()
 
 
 @contextmanager
-def started() -> Iterator[Processes]:
-    """The processes torchrun started, by its environment; `ALONE` without it."""
+def started(wanted: str = "cpu") -> Iterator[Processes]:
+    """The processes torchrun started, by its environment; one without it. wanted, errors: as `chosen_device`."""
+    device = chosen_device(wanted)
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        yield ALONE
+        yield Processes(device=device)
         return
     # While the first enrols the machines of one network, the others wait for the next.
-    torch.distributed.init_process_group("gloo", timeout=LONGEST_WAIT)
+    backend = "gloo" if device == CPU else "cpu:gloo,cuda:nccl"
+    torch.distributed.init_process_group(backend, timeout=LONGEST_WAIT)
     try:
-        yield Processes(torch.distributed.get_rank(), count)
+        yield Processes(torch.distributed.get_rank(), count, device)
     finally:
         torch.distributed.destroy_process_group()

@@ -35,6 +35,7 @@ class Progression:
 
     step: steps done. recent: losses of the last steps. best: the metrics line of the best validation so far.
     waited: validations since then. over: whether it ended, by its last step or by patience.
+    device: what it was computed on, in words.
     """
 
     step: int = 0
@@ -42,6 +43,7 @@ class Progression:
     best: dict[str, Any] | None = None
     waited: int = 0
     over: bool = False
+    device: str = "CPU"
 
 
 class RunFolder:
@@ -88,7 +90,7 @@ class RunFolder:
             "key": self._key,
             "progression": vars(progression),
             "random": torch.get_rng_state(),
-            "learnt": learnt.state_dict(),
+            "learnt": _on_cpu(learnt),
             "optimiser": optimiser.state_dict(),
         }
         write_atomically(self.path / "checkpoint.pt", _saved(state))
@@ -108,7 +110,7 @@ class RunFolder:
         folder.mkdir(exist_ok=True)
         write_atomically(folder / RECIPE, as_yaml(self._recipe).encode())
         write_atomically(folder / METRICS, (json.dumps(metrics, indent=1) + "\n").encode())
-        write_atomically(folder / WEIGHTS, _saved(model.state_dict()))
+        write_atomically(folder / WEIGHTS, _saved(_on_cpu(model)))
 
     def summarise(self, summary: dict[str, Any]) -> None:
         """Write the summary."""
@@ -152,6 +154,14 @@ def _metrics(path: Path) -> dict[str, Any]:
     if not isinstance(metrics, dict):
         raise DataError(f"{path}: expected an object", remedy="delete it, or train again")
     return metrics
+
+
+def _on_cpu(module: torch.nn.Module) -> dict[str, Any]:
+    """What it holds, for a file that any machine can read."""
+    state = module.state_dict()
+    for name, value in state.items():
+        state[name] = value.cpu()
+    return state
 
 
 def _saved(state: Any) -> bytes:

@@ -21,6 +21,7 @@ from export.objectives.objective import Objective
 from export.objectives.registry import build_objective
 from export.recipe import ObjectiveSettings, Recipe
 from export.sound.batches import Batch, Batches
+from export.training.device import described, device_of, memory_told, settle
 from export.training.parallel import ALONE, Processes
 from export.training.run_folder import Progression, RunFolder
 
@@ -63,6 +64,7 @@ def _said(part: object) -> str:
     return f"{type(part).__qualname__}({', '.join(f'{f.name}={getattr(part, f.name)!r}' for f in fields)})"
 
 
+@memory_told()
 def train(
     recipe: Recipe,
     batches: Batches,
@@ -75,28 +77,35 @@ def train(
     at_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
     note: Callable[[str], None] = lambda line: None,
 ) -> tuple[Network, dict[str, Any]]:
-    """Train from scratch, or on from the checkpoint in `folder`; give the best network, in eval mode, and the summary.
+    """Train from scratch, or on from the checkpoint in `folder`; give the best network, on the CPU in eval mode, and the
+    summary.
 
     key: names recipe and data, see `run_key`.
     stop_after: leave off after this step with a checkpoint, as a stop from outside would.
-    processes: that share the work; the first writes the files.
+    processes: that share the work, and where; the first writes the files.
     start: what a fresh network takes over before its first step, such as published weights.
     at_step: told of each step and its losses. note: told in words what happens now and then.
 
-    Raises DataError where the folder belongs to another run or the loss is no number any more.
+    Raises DataError where the folder belongs to another run or the loss is no number any more, UnavailableError where a
+    GPU's memory is too small.
     """
     settings = recipe.train
+    settle(processes.device)
     torch.manual_seed(recipe.seed)
     run = RunFolder(folder, recipe, key, writes=processes.first)
     model = build_network(recipe)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     objective = build_objective(recipe, model, batches.n_classes)
-    learnt = Learnt(model, objective)
+    learnt = Learnt(model, objective).to(processes.device)
     optimiser = torch.optim.AdamW(learnt.parameters(), weight_decay=settings.weight_decay)
     state = run.restore(learnt, optimiser)
+    before, state.device = state.device, described(processes.device)
     if state.step:
         note(f"goes on from step {state.step}")
+        if before != state.device:
+            note(f"until now on {before}, from here on {state.device}: the last digits will differ")
     else:
+        note(f"trains on {state.device}")
         start(model)
     if processes.first:  # what it computes once it keeps, for the others to find
         batches = objective.prepared(model, batches, folder, note)
@@ -137,12 +146,11 @@ def train(
         run.summarise(summary)
         processes.wait()
         model.load_state_dict(torch.load(folder / "best" / "weights.pt", map_location="cpu", weights_only=True))
-    model.eval()
-    return model, summary
+    return model.cpu().eval(), summary
 
 
 class Learnt(nn.Module):
-    """All that is trained: the network and what its objective holds."""
+    """All that is trained: the network and what its objective holds. Batches are brought to where it is."""
 
     def __init__(self, model: Network, objective: Objective) -> None:
         super().__init__()
@@ -150,6 +158,8 @@ class Learnt(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """The losses of a batch."""
+        here = device_of(self)
+        batch = batch.each(lambda part: part.to(here))
         inputs = tuple(x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in batch.inputs)
         return self.objective(self.model, dataclasses.replace(batch, inputs=inputs))
 
