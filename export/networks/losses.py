@@ -117,7 +117,8 @@ class AdaCos(Head):
         cosines = self.cosines(embeddings)
         if self.training:
             self._follow(cosines.detach(), labels)
-        return functional.cross_entropy(self.scale * cosines, labels, reduction="none")
+        # Of mixed sounds this is called twice, and the way back wants the scale each time as it was.
+        return functional.cross_entropy(self.scale.clone() * cosines, labels, reduction="none")
 
     def _follow(self, cosines: Tensor, labels: Tensor) -> None:
         true = cosines.gather(1, labels[:, None]).squeeze(1)

@@ -26,20 +26,27 @@ def chosen_device(wanted: str = AUTO) -> torch.device:
     if kind == "cpu" or (kind == AUTO and not n_gpus):
         return CPU
     if not n_gpus:
-        why = "see whether nvidia-smi lists it" if torch.backends.cuda.is_built() else "this torch is built for CPUs"
-        remedy = "" if torch.backends.cuda.is_built() else "install one built for your GPU (pytorch.org), or "
-        raise UnavailableError(f"--device {wanted}: torch sees no GPU ({why})", remedy=f"{remedy}give --device cpu")
+        raise UnavailableError(f"--device {wanted}: {_why_none()}", remedy="or give --device cpu")
     n_processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if n_processes > 1 and number:
         raise UsageError(
             f"--device {wanted}: of torchrun's processes each takes a GPU of its own", remedy="give --device cuda"
         )
-    index = int(number or os.environ.get("LOCAL_RANK", "0"))
-    if max(index + 1, n_processes) > n_gpus:
-        named = ", ".join(f"cuda:{i}" for i in range(n_gpus))
-        wants = f"{n_processes} processes want a GPU each" if n_processes > 1 else "no such GPU"
-        raise UnavailableError(f"--device {wanted}: {wants}, there is {named}", remedy="or give --device cpu")
+    index, named = int(number or os.environ.get("LOCAL_RANK", "0")), ", ".join(f"cuda:{i}" for i in range(n_gpus))
+    if n_processes > n_gpus:
+        raise UnavailableError(
+            f"--device {wanted}: {n_processes} processes want a GPU each, there is {named}",
+            remedy=f"give torchrun --nproc-per-node {n_gpus}, or --device cpu",
+        )
+    if index >= n_gpus:
+        raise UnavailableError(f"--device {wanted}: no such GPU, there is {named}", remedy="give one of those, or cpu")
     return torch.device("cuda", index)
+
+
+def _why_none() -> str:
+    if torch.backends.cuda.is_built():
+        return "torch sees no GPU; see whether nvidia-smi lists it"
+    return "the torch installed here is built for CPUs; install one built for your GPU (pytorch.org)"
 
 
 def settle(device: torch.device) -> None:

@@ -77,8 +77,9 @@ def train(
     at_step: Callable[[int, dict[str, float]], None] = lambda step, losses: None,
     note: Callable[[str], None] = lambda line: None,
 ) -> tuple[Network, dict[str, Any]]:
-    """Train from scratch, or on from the checkpoint in `folder`; give the best network, on the CPU in eval mode, and the
-    summary.
+    """Train from scratch, or on from the checkpoint in `folder`; give the best network and the summary.
+
+    The network is in eval mode and on the CPU, wherever it was trained.
 
     key: names recipe and data, see `run_key`.
     stop_after: leave off after this step with a checkpoint, as a stop from outside would.
