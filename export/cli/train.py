@@ -24,6 +24,8 @@ which the training clips are taken), or, without --data, on machine sound the re
 Of a dataset (clips named as in DCASE Task 2 or MIMII) a whole system is made: RUN/model is the model package and
 RUN/bundles holds a bundle for each machine's section, <machine>_<section>.asd, enrolled with its training clips.
 
+Trains on a GPU where torch sees one (--device); sound is read, and everything enrolled, on the CPU.
+
 Killed at any moment, the same command goes on from the last checkpoint and ends with the very same numbers. RUN/best
 is the state with the best validation, RUN/last the final one; RUN/metrics.jsonl and RUN/summary.json say how it went.
 Make a model package of it with edge-asd export --model RUN/best.

@@ -133,6 +133,8 @@ def test_a_mixture_weighs_both_classes(kind):
     shares = torch.tensor([1.0, 0.25, 0.5], dtype=torch.float64)
     expected = shares * head.per_sample(embeddings, own) + (1 - shares) * head.per_sample(embeddings, other)
     assert head(embeddings, own, other, shares).item() == pytest.approx(expected.mean().item())
+    head.train()(embeddings, own, other, shares).backward()
+    assert head.centres.grad.abs().sum() > 0
 
 
 def test_unknown_heads_and_too_few_classes_are_one_line():
