@@ -15,7 +15,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -76,7 +76,7 @@ def measure(rounds: int) -> dict:
     kernel = plain_kernel(spec)
     apart_db = np.abs(LogMel(spec, padded=False, kernel="numpy").push(sound) - native.push(sound)).max()
     native.reset()
-    log_mels = {name: partial(push, step) for name, push in fronts.items()}
+    log_mels: dict[str, Callable[[], object]] = {name: partial(push, step) for name, push in fronts.items()}
     n_frames = (step.size - spec.n_fft) // spec.hop_samples + 1
     if library.load().detail == "avx2":
         log_mels["C (without AVX2)"] = lambda: kernel.frames(step, n_frames)
@@ -97,7 +97,7 @@ def plain_kernel(spec: LogMelSpec) -> NativeKernel:
     return NativeKernel(functions, spec, hann_periodic(spec.n_fft), mel_weights(spec))
 
 
-def _timed(calls: dict[str, Callable[[], object]], rounds: int, scale: float) -> dict[str, dict[str, float]]:
+def _timed(calls: Mapping[str, Callable[[], object]], rounds: int, scale: float) -> dict[str, dict[str, float]]:
     """CPU time of one call, by contender: median and fastest tenth of the stretches."""
 
     def stretch(call: Callable[[], object]) -> None:

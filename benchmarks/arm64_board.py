@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def main() -> None:
     windows = clip_windows(log_mel(sound, spec), contract)[0][:1]
     fronts = {kernel: LogMel(spec, padded=False, kernel=kernel) for kernel in ("numpy", "native")}
     apart_db = np.abs(fronts["numpy"].push(sound) - fronts["native"].push(sound)).max()
-    parts: dict[str, Callable[[], object]] = {f"log-mel, {k}": lambda f=f: f.push(step) for k, f in fronts.items()}
+    parts: dict[str, Callable[[], object]] = {f"log-mel, {k}": partial(f.push, step) for k, f in fronts.items()}
     parts["network"] = lambda: bundle.embedder.embed(windows)
     for kernel in fronts:
         os.environ[library.CHOICE_VARIABLE] = kernel

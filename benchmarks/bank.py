@@ -270,8 +270,8 @@ def as_markdown(result: dict[str, Any]) -> str:
         lines += ["", "AUC x 100 on recordings, of the cases whose windows exceed the budget:", ""]
         lines += ["| case | kept | " + " | ".join(columns) + " |", "|---|---|" + "---|" * len(columns)]
         for row in rows:
-            cells = " | ".join(f"{row[name]:.1f}" for name in columns)
-            lines.append(f"| {row['case']} | {row['kept']} of {row['windows']} | {cells} |")
+            figures = " | ".join(f"{row[name]:.1f}" for name in columns)
+            lines.append(f"| {row['case']} | {row['kept']} of {row['windows']} | {figures} |")
         lines.append("| mean | | " + " | ".join(f"{np.mean([r[name] for r in rows]):.1f}" for name in columns) + " |")
     return "\n".join(lines)
 

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 # No numpy here: a child's peak memory is counted from its parent's, so the parent must stay small.
 MAKE_SOUND = """
@@ -48,7 +49,7 @@ def main() -> int:
     return 0
 
 
-def measure(runs: int) -> dict[str, object]:
+def measure(runs: int) -> dict[str, Any]:
     """Each command's median peak memory and CPU time."""
     program = [sys.executable, "-m", "edge_asd"]
     with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.footprint import MAKE_SOUND, run_child
 
@@ -63,7 +64,7 @@ def main() -> int:
     return 0
 
 
-def measure(runs: int) -> dict[str, object]:
+def measure(runs: int) -> dict[str, Any]:
     """CPU and peak memory for each number of machines, and the slope."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:

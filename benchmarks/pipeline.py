@@ -14,7 +14,9 @@ import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
@@ -55,7 +57,7 @@ def main() -> int:
     return 0
 
 
-def measure(rounds: int) -> dict[str, object]:
+def measure(rounds: int) -> dict[str, Any]:
     """All contenders in one run; CPU ms per second of audio."""
     import torch
 
@@ -96,7 +98,7 @@ def measure(rounds: int) -> dict[str, object]:
     # "native" fails where the C kernel was not built: what is measured is never another thing than its name says.
     kernels = ("native", "numpy")
     front_ends = {kernel: LogMel(spec, padded=False, kernel=kernel) for kernel in kernels}
-    parts = {
+    parts: dict[str, Callable[[], object]] = {
         **{f"log-mel alone, {kernel}": partial(front_ends[kernel].push, one_step) for kernel in kernels},
         "log-mel alone, librosa": lambda: _librosa_log_mel(one_step, spec),
     }

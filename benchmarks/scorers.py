@@ -13,7 +13,7 @@ import argparse
 import csv
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -178,13 +178,13 @@ def _table(
     lines = [f"| {title} | {' | '.join(c.name + m for c, m in zip(scored, marks, strict=True))} | mean |"]
     lines.append("|---" * (len(scored) + 2) + "|")
 
-    def line(name: str, of: Callable[[CaseScores], tuple[float, float] | None]) -> str:
-        mean = np.mean([of(case) for case in hard], axis=0)
-        return f"| {name} | {' | '.join(_pair(of(case)) for case in scored)} | **{_pair(mean)}** |"
+    def line(name: str, found: Sequence[tuple[float, float] | None]) -> str:
+        mean = _mean(aucs for case, aucs in zip(scored, found, strict=True) if case in hard)
+        return f"| {name} | {' | '.join(map(_pair, found))} | **{_pair(mean)}** |"
 
-    lines += [line(" + ".join(members), lambda case, m=members: case.aucs(m)) for members in rows]
+    lines += [line(" + ".join(members), [case.aucs(members) for case in scored]) for members in rows]
     if all(case.name in peers for case in scored):
-        lines += [line(f"peer {peer}", lambda case, p=peer: peers[case.name][p]) for peer in SHOWN_PEERS]
+        lines += [line(f"peer {peer}", [peers[case.name][peer] for case in scored]) for peer in SHOWN_PEERS]
     return "\n".join(lines)
 
 
@@ -195,8 +195,8 @@ def _blind_table(hard: Sequence[CaseScores], choices: Sequence[Combination], def
         lines.append(
             f"| {case.name} | {' + '.join(members)} | {_pair(case.aucs(members))} | {_pair(case.aucs(default))} |"
         )
-    blind = np.mean([case.aucs(members) for case, members in zip(hard, chosen, strict=True)], axis=0)
-    plain = np.mean([case.aucs(default) for case in hard], axis=0)
+    blind = _mean(case.aucs(members) for case, members in zip(hard, chosen, strict=True))
+    plain = _mean(case.aucs(default) for case in hard)
     lines.append(f"| mean | of {len(choices)} combinations | **{_pair(blind)}** | **{_pair(plain)}** |")
     return "\n".join(lines)
 
@@ -246,6 +246,12 @@ def _stream(
     detector = enrolment.finish({}).detector()
     step = model.contract.step_frames * model.contract.features.hop_samples
     return stream(detector, heard, step)
+
+
+def _mean(found: Iterable[tuple[float, float] | None]) -> np.ndarray | None:
+    """Of the cases that have the figures, AUC and partial AUC apart."""
+    known = [aucs for aucs in found if aucs is not None]
+    return np.mean(known, axis=0) if known else None
 
 
 def _pair(aucs: Sequence[float] | np.ndarray | None) -> str:

@@ -1,14 +1,15 @@
 """Int8 for models of any inputs and of two graphs, held against their own float results on windows of real sound.
 
-A graph becomes int8 where it then ranks windows as before; where none of the schemes does, it stays float, and why is
-said. Models whose embedder hears log-mel alone have a finer choice of their own (`export.packages.make.int8_network`).
+A graph becomes int8 where it then ranks windows as before and that saves something worth having; where none of the
+schemes does, it stays float, and why is said. Models whose embedder hears log-mel alone have a finer choice of their
+own (`export.packages.make.int8_network`).
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from edge_asd.inference.onnx import OnnxGraph
 from edge_asd.model_package import EMBEDDER, SCORER, Model, Network
 from edge_asd.windows import Windows
 from export.formats.integer_ops import onnx_integer_ops
+from export.formats.operations import onnx_macs
 from export.quantising.choice import Scheme
 from export.quantising.quantise import Quantiser
 
@@ -30,6 +32,9 @@ LEAST_RANK_CORRELATION = 0.9
 LEAST_MEAN_COSINE = 0.98
 MOST_AUC_LOSS = 0.01
 """Between a machine's own windows and those of others that share its network, where there are such."""
+LEAST_SAVED = 0.01
+"""Share of the float graphs' bytes that int8 saves, or of their multiplications that become integers: for less of both,
+int8 is another rounding of the score and nothing else."""
 _AT_ONCE = 16
 _CONVOLUTIONAL = (Scheme(), Scheme(1, 1), Scheme(2, 2))
 _TRANSFORMER = (Scheme(), Scheme(1, 1), Scheme(dynamic=True))
@@ -65,10 +70,10 @@ def int8_graphs(
     Raises DataError where they are silent.
     """
     calibration, check = _Feeds(model.contract, heard, 0), _Feeds(model.contract, heard, 1)
-    contract, graphs = model.contract, model.graphs
+    contract, graphs = model.contract, {name: network.data for name, network in model.graphs.items()}
     choices = []
     if contract.has_embedder:
-        ends, network = Ends.of_embedder(contract), graphs[EMBEDDER].data
+        ends, network = Ends.of_embedder(contract), graphs[EMBEDDER]
         calibration.embeddings = _run(network, ends, calibration)
         check.embeddings = truth = _run(network, ends, check)
         expected = _distances(truth, check, calibration.embeddings, calibration)
@@ -78,9 +83,9 @@ def int8_graphs(
             found = _distances(moved, check, _run(made, ends, calibration), calibration)
             return Loss.between(expected, found, _foreign(check, calibration), _cosine(truth, moved))
 
-        choices.append(_chosen(EMBEDDER, network, ends, calibration, embedder_loss, note))
+        choices.append(_chosen(EMBEDDER, graphs, ends, calibration, embedder_loss, note))
     if contract.has_scorer:
-        ends, network = Ends.of_scorer(contract), graphs[SCORER].data
+        ends, network = Ends.of_scorer(contract), graphs[SCORER]
         scored = _scores(network, ends, check)
         if choices and choices[0].precision == "int8" and EMBEDDING in contract.scorer_inputs:
             own = Ends.of_embedder(contract)
@@ -90,14 +95,14 @@ def int8_graphs(
             loss = _scorer_loss(scored, _scores(network, ends, check), check)
             if not loss.holds:
                 words = f"stays float: with it in int8 the scorer {loss}"
-                choices[0] = GraphChoice(EMBEDDER, graphs[EMBEDDER].data, "fp32", words)
+                choices[0] = GraphChoice(EMBEDDER, graphs[EMBEDDER], "fp32", words)
                 note(f"{EMBEDDER}: {words}")
                 calibration.embeddings, check.embeddings = floats
 
         def scorer_loss(made: bytes) -> Loss:
             return _scorer_loss(scored, _scores(made, ends, check), check)
 
-        choices.append(_chosen(SCORER, network, ends, calibration, scorer_loss, note))
+        choices.append(_chosen(SCORER, graphs, ends, calibration, scorer_loss, note))
     return _joined(model, choices), choices
 
 
@@ -145,13 +150,14 @@ def _joined(model: Model, choices: Sequence[GraphChoice]) -> Model:
 
 def _chosen(
     graph: str,
-    network: bytes,
+    graphs: Mapping[str, bytes],
     ends: Ends,
     calibration: _Feeds,
     loss: Callable[[bytes], Loss],
     note: Callable[[str], None],
 ) -> GraphChoice:
-    """The first scheme that holds; the float graph where none does."""
+    """The first scheme that holds; the float graph where none does, or int8 saves too little of all `graphs`."""
+    network = graphs[graph]
     quantiser = Quantiser(network, calibration.of(ends))
     if not quantiser.layers:
         return _said(GraphChoice(graph, network, "fp32", "stays float: nothing in it multiplies by weights"), note)
@@ -170,12 +176,30 @@ def _chosen(
             continue
         count = onnx_integer_ops(made)
         if found.holds and count.integer:
+            if little := _too_little(graph, made, graphs):
+                return _said(GraphChoice(graph, network, "fp32", f"stays float: {little}"), note)
             layers = f"{count.integer} of {count.all} layers in integers, {len(made)} bytes of {len(network)}"
             return _said(GraphChoice(graph, made, "int8", f"int8, {scheme}: {layers}; {found}"), note)
         if found.correlation > best:
             best, why = found.correlation, f"int8 ({scheme}) {found}"
     least = f"asked are {LEAST_RANK_CORRELATION}, {100 * MOST_AUC_LOSS:.0f} point and {LEAST_MEAN_COSINE}"
     return _said(GraphChoice(graph, network, "fp32", f"stays float: {why}; {least}"), note)
+
+
+def _too_little(graph: str, made: bytes, graphs: Mapping[str, bytes]) -> str:
+    """Why `made`, the int8 form of one of the float `graphs`, is not worth having; "" where it is."""
+    whole = sum(map(len, graphs.values()))
+    saved = len(graphs[graph]) - len(made)
+    if saved >= LEAST_SAVED * whole:
+        return ""
+    macs = {name: onnx_macs(network) for name, network in graphs.items()}
+    computed = macs[graph] / max(1, sum(macs.values()))
+    if computed >= LEAST_SAVED:
+        return ""
+    return (
+        f"int8 would save {max(0, saved)} bytes of {whole} and has {100 * computed:.2g} % of the multiplications; "
+        f"{100 * LEAST_SAVED:.0f} % of either is asked"
+    )
 
 
 def _said(choice: GraphChoice, note: Callable[[str], None]) -> GraphChoice:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 import soundfile
 
@@ -25,7 +26,9 @@ TIME_TO_STORE_S = 0.5
 """An alarm told this long before a cut must be on the card."""
 
 
-def cut_and_started(trial: Trial, path: str, moments: list[int], config: dict[str, object] | None = None) -> Appliance:
+def cut_and_started(
+    trial: Trial, path: str, moments: list[int], config: Mapping[str, object] | None = None
+) -> Appliance:
     """Cut the power at each of these writes to `path`, with an alarm on the way; give the service started after it."""
     told: set[tuple[str, str, str]] = set()
     device = trial.appliance(config)

@@ -21,10 +21,10 @@ from export.recipe import Recipe  # noqa: E402
 class Both(networks.Network):
     """Hears the waveform and the log-mel; the scorer is told the section."""
 
-    def __init__(self, gain: float) -> None:
+    def __init__(self, gain: float, hidden: int) -> None:
         super().__init__()
         self.mel, self.wave = torch.nn.Linear(16 * 128, 8), torch.nn.Linear(64, 8)
-        self.scorer = Scorer(gain)
+        self.scorer = Scorer(gain, hidden)
 
     def forward(self, log_mel, waveform):
         return self.mel(log_mel.flatten(1)) + self.wave(waveform[:, :64])
@@ -34,22 +34,22 @@ class Both(networks.Network):
 
 
 class Scorer(torch.nn.Module):
-    def __init__(self, gain: float) -> None:
+    def __init__(self, gain: float, hidden: int) -> None:
         super().__init__()
-        self.joint, self.gain = torch.nn.Linear(8 + 2, 1), gain
+        self.wide, self.joint, self.gain = torch.nn.Linear(8 + 2, hidden), torch.nn.Linear(hidden, 1), gain
 
     def forward(self, embedding, section):
-        return torch.sin(self.gain * self.joint(torch.cat((embedding, section), dim=1)))
+        return torch.sin(self.gain * self.joint(self.wide(torch.cat((embedding, section), dim=1))))
 
 
-def model_of(gain):
+def model_of(gain, hidden=256):
     torch.manual_seed(0)
     contract = dataclasses.replace(
         Recipe("both").model_contract(), window_frames=16, step_frames=8, embedding_size=8,
         sections=("fan/00", "fan/01"),
         inputs=("log-mel", "waveform"), scorer_inputs=("embedding", "section"), outputs=("surprise",),
     )  # fmt: skip
-    graphs = graphs_to_onnx(Both(gain).eval(), contract)
+    graphs = graphs_to_onnx(Both(gain, hidden).eval(), contract)
     return Model(contract, "fp32", graphs["embedder"], {}, scorer=Network(graphs["scorer"], "onnx", "fp32"))
 
 
@@ -78,6 +78,16 @@ def test_a_graph_that_would_rank_otherwise_stays_float_and_says_so():
     made, choices = int8_graphs(model, heard(model.contract), lines.append)
     assert made.scorer == model.scorer and choices[1].precision == "fp32"
     assert "stays float: " in lines[-1] and "ranks windows otherwise (correlation" in lines[-1]
+
+
+def test_a_graph_whose_int8_saves_nothing_worth_having_stays_float_and_says_so():
+    model, lines = model_of(0.2, hidden=8), []
+    made, choices = int8_graphs(model, heard(model.contract), lines.append)
+    assert [choice.precision for choice in choices] == ["int8", "fp32"] and made.scorer == model.scorer
+    whole = len(model.network) + len(model.scorer.data)
+    assert lines[-1] == f"scorer: {made.provenance['int8_graphs']['scorer']}"
+    assert f"stays float: int8 would save 0 bytes of {whole} and has 0.5" in lines[-1]
+    assert "1 % of either is asked" in lines[-1]
 
 
 def test_rank_correlation_knows_order_alone():
