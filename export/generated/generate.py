@@ -15,6 +15,8 @@ import os
 import sys
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +28,7 @@ import export.generated.channel
 import export.generated.factory
 import export.generated.variety
 import export.teacher.yamnet
-from edge_asd.errors import ConfigError, DataError
+from edge_asd.errors import ConfigError, DataError, UnavailableError
 from edge_asd.frontend import log_mel
 from edge_asd.simulator import FAULTS, KINDS, Fault, Machine, Scene, render
 from export.generated.channel import at_level, coloured_noise, equalised, mixed, recorded
@@ -192,7 +194,8 @@ def generate(
 
     teacher_path: the teacher's file; None: only sound and states are made.
 
-    Raises ConfigError for settings that cannot work and DataError for a cache that is not what was written.
+    Raises ConfigError for settings that cannot work, DataError for a cache that is not what was written and
+    UnavailableError where a process was killed.
     """
     _check(recipe, teacher_path is not None)
     folder.mkdir(parents=True, exist_ok=True)
@@ -204,9 +207,18 @@ def generate(
             progress(f"generated {done} of {len(jobs)} shards of {MACHINES_PER_SHARD} machines")
     elif jobs:
         # Spawned, not forked: interpreters and thread pools do not survive a fork.
-        with multiprocessing.get_context("spawn").Pool(processes) as pool:
-            for done, _ in enumerate(pool.imap_unordered(_write_shard, jobs), start=1):
+        pool = ProcessPoolExecutor(min(processes, len(jobs)), mp_context=multiprocessing.get_context("spawn"))
+        try:
+            for done, shard in enumerate(as_completed([pool.submit(_write_shard, job) for job in jobs]), start=1):
+                shard.result()
                 progress(f"generated {done} of {len(jobs)} shards of {MACHINES_PER_SHARD} machines")
+        except BrokenProcessPool as error:
+            raise UnavailableError(
+                f"one of {processes} processes that generate sound was ended from outside, often for want of memory",
+                remedy="run it again with fewer --processes; finished shards are kept",
+            ) from error
+        finally:
+            pool.shutdown(cancel_futures=True)
     return _load(recipe, paths, 0 if teacher_path is None else len(recipe.data.teacher_hears))
 
 

@@ -1,5 +1,8 @@
 import dataclasses
+import multiprocessing
 import os
+import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +10,7 @@ import pytest
 
 pytest.importorskip("ai_edge_litert", reason="the export extra is not installed")
 
-from edge_asd.errors import DataError, MissingInputError
+from edge_asd.errors import DataError, MissingInputError, UnavailableError
 from export import default_model
 from export.generated import channel
 from export.generated.generate import data_key, decoded, encoded, generate, machine_windows, states_of
@@ -167,3 +170,27 @@ def test_the_teacher_tells_sounds_apart():
     assert np.abs(low - high).max() > 0.1
     with pytest.raises(DataError, match="too short"):
         teacher.features(np.zeros(15000, np.float32))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="POSIX only")
+def test_a_killed_process_ends_the_run_with_a_remedy(tiny_recipe, tmp_path):
+    recipe = dataclasses.replace(tiny_recipe, data=dataclasses.replace(tiny_recipe.data, machines=2 * 16))
+    over = threading.Event()
+
+    def kill_the_first():
+        while not over.wait(0.02):
+            for child in multiprocessing.active_children():
+                os.kill(child.pid, signal.SIGKILL)
+                return
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    try:
+        with pytest.raises(
+            UnavailableError, match=r"one of 2 processes .* memory; run it again with fewer --processes"
+        ):
+            generate(recipe, None, tmp_path, processes=2)
+    finally:
+        over.set()
+        killer.join()
+    assert not multiprocessing.active_children()
