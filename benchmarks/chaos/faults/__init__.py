@@ -1,14 +1,15 @@
-"""The faults, a module an area. Importing one adds its faults to the list."""
+"""The faults, a module an area or, of receivers, several. Importing one adds its faults to the list."""
 
 from __future__ import annotations
 
 import importlib
 
-AREAS = ("process", "microphone", "disk", "receiver", "clock", "power", "bundles", "configs", "manager")
+RECEIVERS = ("webhook", "broker", "hook", "network")
+MODULES = ("process", "microphone", "disk", *RECEIVERS, "clock", "power", "bundles", "configs", "manager")
 """In the order of the table."""
 
 
 def load() -> None:
     """Have all faults in `benchmarks.chaos.fault.FAULTS`."""
-    for area in AREAS:
-        importlib.import_module(f"{__name__}.{area}")
+    for module in MODULES:
+        importlib.import_module(f"{__name__}.{module}")
