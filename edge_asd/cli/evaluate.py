@@ -50,8 +50,8 @@ official score of that year. The year is guessed and stated; --year overrules. A
 log-mel frames [n, bands] in dB; of several channels the first is heard (the near one in 2026), or --channel.
 
 With --bundle the test clips are scored against that bundle and nothing is enrolled; a directory holds one bundle a
-case, <machine>_<section>.asd (for a CASES.csv <case>.asd). Where the bundles are of a published system's recipe, the
-table of its report stands beside the result.
+case, <machine>_<section>.asd (for a CASES.csv <case>.asd). Where the bundles are of a published system's recipe, or of
+one that extends it, the table of its report stands beside the result.
 
 --reproduce trains the published systems on a dataset, measures them, and writes a page with each report's table beside
 ours. What is done is kept in --out: the same command goes on where it was interrupted.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edge_asd.evaluation.plan import Plan
 
 REPRODUCTION = "edge_asd.reproduction"
-"""Entry-point group of the module whose `run(args)` reproduces published systems and whose `beside(recipe, document)`
+"""Entry-point group of the module whose `run(args)` reproduces published systems and whose `beside(recipes, document)`
 gives a report's table."""
 
 
@@ -59,11 +59,18 @@ def published_table(plan: Plan, made: dict[str, Any]) -> str:
     """The table of the report whose system the evaluated bundles reproduce, beside the result `made`; "" where they are
     of no such system, or the workstation's part is not there to know."""
     told = [listener.model.provenance.get("recipe") for listener in plan.listeners]
-    recipes = {str(recipe.get("name")) if isinstance(recipe, dict) else "" for recipe in told}
+    recipes = {_names(recipe) for recipe in told}
     found = _workstation()
     if found is None or len(recipes) != 1 or len(made["datasets"]) != 1:
         return ""
     return found.load().beside(recipes.pop(), made)
+
+
+def _names(recipe: object) -> tuple[str, ...]:
+    """Of a model's recipe and those it extends, the nearest first, as its provenance has them."""
+    if not isinstance(recipe, dict):
+        return ()
+    return (str(recipe.get("name")), *map(str, recipe.get("lineage", ())))
 
 
 def _workstation() -> EntryPoint | None:

@@ -240,7 +240,7 @@ class Recipe:
     """All settings of one model.
 
     name: of the model; seed: of everything random. weights: published weights, name -> file or directory, of networks
-    that start from such (their modules say which).
+    that start from such (their modules say which). lineage: names of the recipes it extends, the nearest first.
     """
 
     name: str
@@ -257,6 +257,7 @@ class Recipe:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     quantise: QuantiseSettings = field(default_factory=QuantiseSettings)
+    lineage: list[str] = field(default_factory=list)
 
     @property
     def needs_teacher(self) -> bool:

@@ -68,7 +68,11 @@ def _read(path: Path, below: tuple[Path, ...] = ()) -> Any:
     found = _found(base, path.parent)
     if found.resolve() in below:
         raise ConfigError(f"{path}: extends: {base!r} leads back to itself")
-    return _laid_over(_read(found, below), data)
+    over = _read(found, below)
+    merged = _laid_over(over, data)
+    if isinstance(over, dict):
+        merged["lineage"] = [over.get("name", found.stem), *over.get("lineage", [])]
+    return merged
 
 
 def _laid_over(base: Any, data: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from edge_asd.evaluation.official import year_name
@@ -9,17 +10,20 @@ from export.reproduce.page import is_the_reports_data, table_rows
 from export.reproduce.published import EDGE, measured_figures, published_systems
 
 
-def beside(recipe: str, evaluation: dict[str, Any]) -> str:
+def beside(recipes: Sequence[str], evaluation: dict[str, Any]) -> str:
     """The table of the system a recipe reproduces, and what `edge-asd evaluate --json` would print, in percent.
 
-    recipe: name of the one that trained what was evaluated; of none of the systems (or their -edge forms), or where
-    no section had a figure, there is nothing to say: "".
+    recipes: name of the one that trained what was evaluated, then of those it extends; where none is of the systems (or
+    their -edge forms), or no section had a figure, there is nothing to say: "".
     """
-    found = next((p for p in published_systems() if p.recipe == recipe.removesuffix(EDGE)), None)
+    systems = {published.recipe: published for published in published_systems()}
+    known = next((name for name in recipes if name.removesuffix(EDGE) in systems), None)
+    found = None if known is None else systems[known.removesuffix(EDGE)]
     if found is None or not evaluation["datasets"] or not any(case["components"] for case in evaluation["cases"]):
         return ""
     year = found.figures.year
-    lines = [f"{found.system}, as published ({found.report}, {found.table}) and as measured here by {recipe}, in %:"]
+    by = f"{known}," if recipes[0] == known else f"{recipes[0]}, which extends {known},"
+    lines = [f"{found.system}, as published ({found.report}, {found.table}) and as measured here by {by} in %:"]
     (corner, *head), *rows = table_rows(found.figures, measured_figures(evaluation))
     whose, columns = zip(*(words.split(" ", 1) for words in head), strict=True)
     above = [who if who not in whose[:i] else "" for i, who in enumerate(whose)]

@@ -102,6 +102,9 @@ def test_a_recipe_extends_another_key_by_key(tmp_path):
     recipe = load_recipe(written(tmp_path, "extends: base.yaml\nname: mine\nmodel: {depth: 2}\ntrain: {epochs: 3}\n"))
     assert (recipe.name, recipe.model.depth, recipe.model.size) == ("mine", 2, 192)
     assert (recipe.train.steps, recipe.train.epochs, recipe.train.learning_rate) == (9, 3, 0.0003)
+    assert recipe.lineage == ["base", "vit-192"]
+    assert load_recipe(written(tmp_path, as_yaml(recipe))) == recipe
+    assert load_recipe("vit-192").lineage == []
 
 
 def test_another_kind_of_network_takes_nothing_from_the_base(tmp_path):

@@ -15,9 +15,9 @@ def evaluation(n_clips=8, components=PARTS):
     return {"datasets": [{"year": 2022, "name": "DCASE 2022"}], "cases": [case]}
 
 
-@pytest.mark.parametrize("recipe", ["vit-knn", "vit-knn-edge"])
-def test_a_reports_table_stands_beside_ours(recipe):
-    lines = beside(recipe, evaluation()).splitlines()
+@pytest.mark.parametrize(("recipe", "more"), [("vit-knn", []), ("vit-knn-edge", ["vit-knn"])])
+def test_a_reports_table_stands_beside_ours(recipe, more):
+    lines = beside([recipe, *more], evaluation()).splitlines()
     assert lines[0].startswith("vit-knn, system 1, as published (") and f"measured here by {recipe}" in lines[0]
     assert lines[1].split() == ["published", "ours"]
     (fan,) = (line.split() for line in lines if line.startswith("fan"))
@@ -26,8 +26,8 @@ def test_a_reports_table_stands_beside_ours(recipe):
 
 
 def test_there_is_nothing_to_say_of_other_recipes_and_of_no_figure():
-    assert beside("mfn-128", evaluation()) == ""
-    assert beside("vit-knn", evaluation(components={})) == ""
+    assert beside(["mfn-128"], evaluation()) == ""
+    assert beside(["vit-knn"], evaluation(components={})) == ""
 
 
 def test_evaluate_asks_by_the_recipe_its_bundles_tell():
@@ -38,5 +38,6 @@ def test_evaluate_asks_by_the_recipe_its_bundles_tell():
 
     assert "as published" in published_table(plan({"name": "maf"}, {"name": "maf"}), evaluation())
     assert published_table(plan({"name": "maf"}, {"name": "vit-knn"}), evaluation()) == ""
+    assert "by mine, which extends maf," in published_table(plan({"name": "mine", "lineage": ["maf"]}), evaluation())
     assert published_table(plan(None), evaluation()) == ""
     assert published_table(plan("maf"), evaluation()) == ""
