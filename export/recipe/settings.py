@@ -257,7 +257,7 @@ class Recipe:
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     train: TrainSettings = field(default_factory=TrainSettings)
     quantise: QuantiseSettings = field(default_factory=QuantiseSettings)
-    lineage: list[str] = field(default_factory=list)
+    lineage: list[str] = field(default_factory=list, repr=False)  # shapes nothing, and results are kept by the repr
 
     @property
     def needs_teacher(self) -> bool:

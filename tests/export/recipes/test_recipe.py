@@ -105,6 +105,7 @@ def test_a_recipe_extends_another_key_by_key(tmp_path):
     assert recipe.lineage == ["base", "vit-192"]
     assert load_recipe(written(tmp_path, as_yaml(recipe))) == recipe
     assert load_recipe("vit-192").lineage == []
+    assert "lineage" not in repr(recipe)  # results are kept by it
 
 
 def test_another_kind_of_network_takes_nothing_from_the_base(tmp_path):
