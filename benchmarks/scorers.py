@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
+from benchmarks.enrolled import enrolled
 from benchmarks.stream import stream
 from benchmarks.timing import machine, take_turns
 from edge_asd.calibration.threshold import fit_threshold
@@ -88,10 +89,7 @@ class CaseScores:
 def measure_case(case: Case, model: Model, embedder: Embedder, scorers: str) -> CaseScores:
     """Enrol a case once for all scorers and score its test clips by each."""
     specs = parse_scorers(scorers)
-    enrolment = Enrolment(model, embedder, specs, strict=False)
-    for clip in case.enrol:
-        enrolment.add_clip(clip.path, group=clip.group or None, domain=clip.domain)
-    bundle = enrolment.finish({"case": case.name})
+    bundle = enrolled(case, Enrolment(model, embedder, specs, strict=False))
     fusion, aggregation = bundle.clip_calibration.fusion, bundle.aggregation
     distances = []
     for clip in case.test:

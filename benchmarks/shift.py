@@ -27,6 +27,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
+from benchmarks.enrolled import enrolled
+from benchmarks.mixed_faults import added_sound
 from edge_asd.audio.block import AudioBlock
 from edge_asd.audio.files import read_clip
 from edge_asd.bundle.bundle import Bundle
@@ -43,14 +45,12 @@ from edge_asd.model_package import Model, load_model
 from edge_asd.monitor.alarm import AlarmSettings, AlarmTracker
 from edge_asd.monitor.demo import workshop
 from edge_asd.scorers import DEFAULT_SCORERS, parse_scorers
-from edge_asd.simulator import FAULTS, Fault, Machine, Scene, render
-from edge_asd.simulator.faults import ADDED
+from edge_asd.simulator import FAULTS, Fault, Machine, render
+from export.generated.channel import mixed
 
 CASES = "compressor-days-dev-rest,compressor-days-dev-off,fan2020-blade,fan2020-guards,uav-clean"
 APPENDED_S = 60.0
 STREAM = 24_105
-KINDS = ("fan", "pump", "gearbox", "bearing")
-SETTLED_S = 0.5
 DAY_S, DAYS, ENROL_S = 60.0, 14, 300.0
 DRIFT_DB_A_DAY = 0.05
 
@@ -104,13 +104,12 @@ def measure(
 ) -> tuple[Rates, Rates, Rates]:
     """As enrolled on all later clips; on those after the first ones; and on the same once the first are appended."""
     enrolment = Enrolment(model, embedder, parse_scorers(scorer), strict=False, session_allowance=allowance)
-    for clip in case.enrol:
-        enrolment.add_clip(clip.path, group=(clip.group or None) if grouped else None, domain=clip.domain)
-    bundle = enrolment.finish({"case": case.name})
+    bundle = enrolled(case, enrolment, grouped=grouped)
     normal = sorted((clip for clip in case.test if not clip.anomalous), key=lambda clip: (clip.group, clip.file))
     rate_hz = model.contract.features.rate_hz
     sounds = [read_clip(clip.path, rate_hz, None) for clip in normal]
-    faulty = [with_fault(sound, rate_hz, np.random.default_rng([STREAM, i])) for i, sound in enumerate(sounds)]
+    faults = [added_sound(x.size, rate_hz, np.random.default_rng([STREAM, i])) for i, x in enumerate(sounds)]
+    faulty = [mixed(sound, fault, snr_db=0.0) for sound, fault in zip(sounds, faults, strict=True)]
     own = [read_clip(clip.path, rate_hz, None) for clip in case.test if clip.anomalous]
     new = blank_enrolment(bundle, embedder, 0.0, strict=False)
     taken = 0
@@ -123,21 +122,6 @@ def measure(
         rates(bundle, sounds[taken:], faulty[taken:], own),
         rates(grown, sounds[taken:], faulty[taken:], own),
     )
-
-
-def with_fault(sound: np.ndarray, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
-    """Sound [n] with what a fault drawn from `rng` adds to a machine drawn from it, as powerful as the sound itself."""
-    kind = str(rng.choice(KINDS))
-    name = str(rng.choice([fault for fault in FAULTS[kind] if fault in ADDED]))
-    machine, run = Machine.random(kind, rng), int(rng.integers(2**63))
-    seconds = sound.size / rate_hz + SETTLED_S
-    well, ill = (
-        render(machine, Scene.anechoic(), seconds, np.random.default_rng(run), rate_hz, fault=fault)
-        for fault in (None, Fault(name))
-    )
-    added = (ill - well)[-sound.size :]
-    gain = np.sqrt(np.mean(np.square(sound)) / max(float(np.mean(np.square(added))), 1e-20))
-    return (sound + gain * added).astype(np.float32)
 
 
 def rates(bundle: Bundle, normal: list[np.ndarray], faulty: list[np.ndarray], own: list[np.ndarray]) -> Rates:
