@@ -212,7 +212,8 @@ def test_the_broker_says_so_when_we_are_gone(bench: Bench, protocol: str) -> Non
     link = bench.link(broker.port, protocol=protocol)
     until(lambda: heard.payloads("edge-asd/pi/availability") == ["online"])
     link._client.socket().shutdown(2)  # as a cut cable: no farewell
-    until(lambda: heard.payloads("edge-asd/pi/availability") == ["online", "offline", "online"])
+    # After a new connection "online" may be told once more: the state is retained and telling it twice changes nothing.
+    until(lambda: heard.payloads("edge-asd/pi/availability")[:3] == ["online", "offline", "online"])
     link.close()
     until(lambda: heard.payloads("edge-asd/pi/availability")[-1] == "offline")
 
