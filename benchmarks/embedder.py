@@ -19,6 +19,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
@@ -35,11 +36,12 @@ from edge_asd.model_package import DEFAULT_PACKAGE, load_model
 from edge_asd.windows import clip_windows
 from export.generated.channel import at_level
 from export.generated.generate import decoded, machine_windows
+from export.recipe import Recipe
 from export.recipes.load import load_recipe
 from export.teacher.yamnet import Teacher, without_bands
 
 LEVEL_DBFS = -20.0
-GENERATED_BY, GENERATED_MACHINES = "mfn-128-varied", 60
+GENERATED_BY, GENERATED_MACHINES = "mfn-128", 60
 UNHEARD_SEED = 1000
 """Of the generated machines: none the recipe's own seed trains on."""
 Clips = Mapping[str, np.ndarray]
@@ -110,15 +112,30 @@ def _stretches(samples: np.ndarray, starts: np.ndarray, contract: ModelContract)
 
 
 def generated(contract: ModelContract, teacher: Teacher) -> tuple[np.ndarray, np.ndarray]:
-    """Windows of machines with every family of variety, made from a seed of their own, and the teacher on them."""
-    recipe = load_recipe(GENERATED_BY)
-    recipe = dataclasses.replace(recipe, seed=UNHEARD_SEED, features=contract.features)
-    recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, machines=GENERATED_MACHINES))
+    """Windows of machines with every family of variety, made from a seed of their own, and the teacher on the same
+    clips, whatever it heard in training."""
+    recipe = dataclasses.replace(load_recipe(GENERATED_BY), seed=UNHEARD_SEED, features=contract.features)
+    recipe = changed(
+        recipe,
+        {
+            "contract.window_frames": contract.window_frames,
+            "data.machines": GENERATED_MACHINES,
+            "data.teacher_hears": ("clip",),
+        },
+    )
     made = [machine_windows(recipe, index, teacher) for index in range(GENERATED_MACHINES)]
     print("heard generated machines", file=sys.stderr)
     shape = contract.window_frames, contract.features.n_mels
     codes = np.concatenate([codes.reshape(-1, *shape) for codes, _ in made])
     return decoded(codes), np.concatenate([f.reshape(-1, f.shape[-1]) for _, f in made]).astype(np.float32)
+
+
+def changed(recipe: Recipe, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe with "section.key" settings replaced."""
+    for name, value in settings.items():
+        section, key = name.split(".")
+        recipe = dataclasses.replace(recipe, **{section: dataclasses.replace(getattr(recipe, section), **{key: value})})
+    return recipe
 
 
 def nearest(case: Case, clips: Clips) -> tuple[float, float]:

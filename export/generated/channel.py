@@ -1,6 +1,6 @@
 """What happens to generated sound between the scene and the file: a neighbour, noise, an equaliser, a recorder.
 
-Teacher and student both hear the result, so neither is asked to undo it.
+The student hears the result; the teacher hears it too or the sound before it, as the recipe's data.teacher_hears says.
 """
 
 from __future__ import annotations

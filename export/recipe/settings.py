@@ -130,7 +130,7 @@ class DataSettings:
     walls_probability: how often a scene has walls near by.
     factory_probability, factory_snr_db: how often other sounds of a factory are heard, and how far below.
     microphone_probability: how often the microphone is a poor one.
-    level_dbfs: RMS every window is brought to before teacher and student hear it.
+    level_dbfs: RMS that the student's clips and every window of the teacher's are brought to.
     teacher_hears: what the teacher's features are of, one or several of HEARINGS: the "clip" as the student has it, the
         machine in its "room" without anything else that sounds there, or the "machine" by itself in the same run, so
         that the student learns to hear past rooms, microphones and noise.

@@ -17,8 +17,8 @@ from export.generated.generate import data_key, decoded, encoded, generate, mach
 from export.recipe import DataSettings
 from export.teacher.yamnet import LOG_OFFSET, TEACHER_SIZE, Teacher, without_bands, yamnet_log_mel
 
-TEACHER = os.environ.get("EDGE_ASD_TEACHER", "")
-needs_teacher = pytest.mark.skipif(not TEACHER, reason="EDGE_ASD_TEACHER does not name the int8 YAMNet file")
+TEACHER = os.environ.get("YAMNET_INT8", "")  # no EDGE_ASD_ name: those are settings, and unknown ones are refused
+needs_teacher = pytest.mark.skipif(not TEACHER, reason="YAMNET_INT8 does not name the int8 YAMNet file")
 
 
 def sine(hz, n=33280, level=0.1):
