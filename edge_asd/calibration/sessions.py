@@ -27,11 +27,11 @@ from edge_asd.scorers import ScorerSpec
 
 ONE_SESSION = 2.0
 """Times further that a later day is assumed to lie than the sound of one session from itself. The largest with which
-95 % of the simulated faults (0 dB, on later days, one session enrolled) are still found. No factor brings false alarms
-there near 10 % and leaves most faults found, so more sessions are asked for."""
+some 95 % of the simulated faults (0 dB, on later days, one session enrolled) are still found. No factor brings false
+alarms there near 10 % and leaves most faults found, so more sessions are asked for."""
 FULL_UP_TO, ENOUGH = 4, 10
-"""Sessions up to which all of it is allowed for, and from which nothing is: after six simulated days there are 11 %
-false alarms without it, after four 14 %."""
+"""Sessions up to which all of it is allowed for, and from which nothing is: after four to six simulated days there are
+some 15 % false alarms without it."""
 
 
 @dataclass(frozen=True)
