@@ -74,12 +74,12 @@ def read_peers(path: Path) -> Peers:
 def auc_table(results: Sequence[CaseResult], peers: Peers) -> str:
     """AUC / pAUC of every case with anomalies, ours and some peers'."""
     scored = [r for r in results if r.figures.auc is not None and r.case.name in peers]
-    hard = [r for r in scored if not trivial(r, peers)]
+    hard = [r for r in scored if not trivial(r.case.name, peers)]
     rows = []
     for result in scored:
         own = peers[result.case.name]
         shown = [_pair(_number(own[p], "auc"), _number(own[p], "pauc")) for p in SHOWN_PEERS]
-        mark = " (trivial)" if trivial(result, peers) else ""
+        mark = " (trivial)" if trivial(result.case.name, peers) else ""
         ours = _pair(result.figures.auc, result.figures.pauc)
         rows.append([f"{result.case.name}{mark}", f"**{ours}**", *shown])
     means = [_mean(hard, lambda r: r.figures.auc), _mean(hard, lambda r: r.figures.pauc)]
@@ -102,7 +102,9 @@ def false_alarm_table(results: Sequence[CaseResult], peers: Peers) -> str:
 
 def best_single_peer(results: Sequence[CaseResult], peers: Peers) -> str:
     """The peer with the highest mean AUC over the cases not trivial, of those measured on all of them."""
-    hard = [r for r in results if r.figures.auc is not None and r.case.name in peers and not trivial(r, peers)]
+    hard = [
+        r for r in results if r.figures.auc is not None and r.case.name in peers and not trivial(r.case.name, peers)
+    ]
     everywhere = set.intersection(
         *({name for name, row in peers[r.case.name].items() if _number(row, "auc") is not None} for r in hard)
     )
@@ -132,9 +134,9 @@ def peer_table(
     return _table(["case", "edge-asd, AUC ± error", head, "gap", ""], rows)
 
 
-def trivial(result: CaseResult, peers: Peers) -> bool:
-    """Whether every peer solves the case."""
-    aucs = [_number(row, "auc") for row in peers[result.case.name].values()]
+def trivial(case: str, peers: Peers) -> bool:
+    """Whether every peer solves the case of this name."""
+    aucs = [_number(row, "auc") for row in peers[case].values()]
     return all(auc >= TRIVIAL_AUC for auc in aucs if auc is not None)
 
 

@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
-from benchmarks.accuracy import TRIVIAL_AUC, read_peers
+from benchmarks.accuracy import read_peers, trivial
 from edge_asd.audio.files import read_clip
 from edge_asd.contract import ModelContract
 from edge_asd.evaluation.cases import Case, read_cases
@@ -58,12 +58,7 @@ def main() -> int:
         "--model", type=Path, action="append", metavar="PACKAGE", help="(the one that ships); again for more"
     )
     args = parser.parse_args()
-    cases = [case for case in read_cases(args.cases) if {clip.anomalous for clip in case.test} == {False, True}]
-    if args.peers:
-        peers = read_peers(args.peers)
-        cases = [
-            c for c in cases if any(float(row["auc"]) < TRIVIAL_AUC for row in peers[c.name].values() if row["auc"])
-        ]
+    cases = hard_cases(args.cases, args.peers)
     teacher = Teacher(args.teacher)
     packages = args.model or [DEFAULT_PACKAGE]
     contract = load_model(packages[0]).contract
@@ -85,6 +80,13 @@ def main() -> int:
     print("\n| cosine to the teacher, recordings / generated | bands apart | mean of bands |\n|---|---|---|")
     print("\n".join(lines))
     return 0
+
+
+def hard_cases(cases: Path, peers: Path | None) -> list[Case]:
+    """Of a CASES.csv those with both labels, and, where a PEERS.csv tells, that not every peer solves."""
+    found = [case for case in read_cases(cases) if {clip.anomalous for clip in case.test} == {False, True}]
+    known = read_peers(peers) if peers else None
+    return [case for case in found if known is None or not trivial(case.name, known)]
 
 
 def heard(cases: Sequence[Case], contract: ModelContract, teacher: Teacher) -> tuple[Clips, Clips]:

@@ -26,9 +26,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
-from benchmarks.accuracy import TRIVIAL_AUC, read_peers
-from benchmarks.embedder import alike, changed, generated, heard, nearest
-from edge_asd.evaluation.cases import Case, read_cases
+from benchmarks.embedder import alike, changed, generated, hard_cases, heard, nearest
+from edge_asd.evaluation.cases import Case
 from edge_asd.inference.embedder import normalised
 from export.recipe import Recipe
 from export.recipes.load import load_recipe
@@ -95,10 +94,7 @@ def main() -> int:
     parser.add_argument("--peers", type=Path, metavar="PEERS.csv", help="tells which cases everyone solves")
     parser.add_argument("--only", action="append", choices=ROWS, metavar="NAME", help="this row; again for more")
     args = parser.parse_args()
-    cases = [case for case in read_cases(args.cases) if {clip.anomalous for clip in case.test} == {False, True}]
-    if args.peers:
-        peers = read_peers(args.peers)
-        cases = [c for c in cases if any(float(r["auc"]) < TRIVIAL_AUC for r in peers[c.name].values() if r["auc"])]
+    cases = hard_cases(args.cases, args.peers)
     args.work.mkdir(parents=True, exist_ok=True)
     print(
         "| | parameters | MMAC a window | steps | AUC / pAUC | cosine, recordings / generated | seconds of CPU |\n"

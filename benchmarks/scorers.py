@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
+from benchmarks.accuracy import SHOWN_PEERS, TRIVIAL_AUC
 from benchmarks.enrolled import enrolled
 from benchmarks.stream import stream
 from benchmarks.timing import machine, take_turns
@@ -39,8 +40,6 @@ from edge_asd.scorers.views import SCORES, VIEWS
 from edge_asd.simulator import Machine, Scene, render
 from edge_asd.windows import clip_windows
 
-TRIVIAL_AUC = 0.99
-SHOWN_PEERS = ("loudness", "logmel_1nn", "logmel_maha", "twfr_1_k2", "yamnet_t74")
 RANKED = (0.9, 0.95, 1.0, 1.05, 1.1)
 """Decays of rank pooling that may be chosen from: as far towards the quiet moments as towards the loud ones."""
 ALL = "+".join(f"{view}:{measure}" for view in VIEWS if view != SCORES for measure in fitting_measures(view))
