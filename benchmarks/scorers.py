@@ -2,7 +2,7 @@
 
     python -m benchmarks.scorers CASES.csv [PEERS.csv] [--scorers SPECS] [--members N]
 
-Each clip is heard once; all scorers share its log-mel and embeddings. Cases some peer solves (AUC 0.99) are shown but
+Each clip is heard once; all scorers share its log-mel and embeddings. Cases every peer solves (AUC 0.99) are shown but
 not averaged. The choice of a combination is judged blind to the case it scores: for each case, the combination that is
 best on average over all other cases is taken, and only then asked about this one.
 """
@@ -10,7 +10,6 @@ best on average over all other cases is taken, and only then asked about this on
 from __future__ import annotations
 
 import argparse
-import csv
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -22,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy starts its threads
 
 import numpy as np
 
-from benchmarks.accuracy import SHOWN_PEERS, TRIVIAL_AUC
+from benchmarks.accuracy import SHOWN_PEERS, Peers, read_peers, trivial
 from benchmarks.enrolled import enrolled
 from benchmarks.stream import stream
 from benchmarks.timing import machine, take_turns
@@ -130,9 +129,9 @@ def main() -> int:
     for case in read_cases(args.cases):
         results.append(measure_case(case, model, embedder, "+".join(wanted)))
         print(f"measured {case.name}", file=sys.stderr)
-    peers = _peers(args.peers) if args.peers else {}
+    peers = read_peers(args.peers) if args.peers else {}
     scored = [case for case in results if case.aucs(case.scorers[:1])]
-    hard = [case for case in scored if not _solved(peers.get(case.name, {}))]
+    hard = [case for case in scored if case.name not in peers or not trivial(case.name, peers)]
     candidates = [str(spec) for spec in parse_scorers(args.candidates)]
     choices = [c for n in range(1, args.members + 1) for c in combinations(candidates, n)]
     default = tuple(map(str, parse_scorers(DEFAULT_SCORERS)))
@@ -147,19 +146,6 @@ def main() -> int:
     return 0
 
 
-def _peers(path: Path) -> dict[str, dict[str, tuple[float, float]]]:
-    found: dict[str, dict[str, tuple[float, float]]] = {}
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if row["auc"]:
-                found.setdefault(row["case"], {})[row["peer"]] = (float(row["auc"]), float(row["pauc"]))
-    return found
-
-
-def _solved(peers: dict[str, tuple[float, float]]) -> bool:
-    return bool(peers) and all(auc >= TRIVIAL_AUC for auc, _ in peers.values())
-
-
 def _mean_merit(cases: Sequence[CaseScores], members: Combination) -> float:
     return float(np.mean([case.aucs(members) for case in cases]))
 
@@ -169,7 +155,7 @@ def _table(
     rows: Sequence[Combination],
     scored: Sequence[CaseScores],
     hard: Sequence[CaseScores],
-    peers: dict[str, dict[str, tuple[float, float]]],
+    peers: Peers,
 ) -> str:
     marks = ["" if case in hard else " (trivial)" for case in scored]
     lines = [f"| {title} | {' | '.join(c.name + m for c, m in zip(scored, marks, strict=True))} | mean |"]
@@ -180,8 +166,9 @@ def _table(
         return f"| {name} | {' | '.join(map(_pair, found))} | **{_pair(mean)}** |"
 
     lines += [line(" + ".join(members), [case.aucs(members) for case in scored]) for members in rows]
-    if all(case.name in peers for case in scored):
-        lines += [line(f"peer {peer}", [peers[case.name][peer] for case in scored]) for peer in SHOWN_PEERS]
+    for peer in SHOWN_PEERS if all(case.name in peers for case in scored) else ():
+        own = [peers[case.name][peer] for case in scored]
+        lines.append(line(f"peer {peer}", [(float(row["auc"]), float(row["pauc"])) for row in own]))
     return "\n".join(lines)
 
 
