@@ -13,7 +13,7 @@ pytest.importorskip("ai_edge_litert", reason="the export extra is not installed"
 from edge_asd.errors import DataError, MissingInputError, UnavailableError
 from export import default_model
 from export.generated import channel
-from export.generated.generate import data_key, decoded, encoded, generate, machine_windows, states_of
+from export.generated.generate import code_alone, data_key, decoded, encoded, generate, machine_windows, states_of
 from export.recipe import DataSettings
 from export.teacher.yamnet import LOG_OFFSET, TEACHER_SIZE, Teacher, without_bands, yamnet_log_mel
 
@@ -47,6 +47,14 @@ def test_data_key_follows_data_settings_only(tiny_recipe, tmp_path):
     assert key != data_key(dataclasses.replace(tiny_recipe, data=DataSettings(machines=5)), teacher)
     teacher.write_bytes(b"two")
     assert key != data_key(tiny_recipe, teacher)
+
+
+def test_a_reworded_generator_makes_no_sound_anew_a_changed_one_does():
+    source = '"""Makes sound."""\nLEVEL = 3  # dB\n"""Of it."""\n\ndef made():\n    """Sound."""\n    return LEVEL\n'
+    reworded = '"""Sound."""\nLEVEL = 3\n\n\ndef made():\n    # As loud as that.\n    return LEVEL\n'
+    assert code_alone(source) == code_alone(reworded)
+    assert code_alone(source) != code_alone(source.replace("= 3", "= 4"))
+    assert code_alone(source) != code_alone(source.replace("return LEVEL", 'return "LEVEL"'))
 
 
 class Listening:
