@@ -29,7 +29,8 @@ class Threshold:
     note: in words, why the fall-back was taken; empty for a good fit.
     budget, confirm_s: the false alarms accepted ("1/week") and the confirmation span they were counted with; None for
         a percentile.
-    expected: alarms a period of the budget to expect, from and to (5 % and 95 % of resamplings of the enrolment).
+    expected: alarms a period of the budget to expect before any widening, from and to (5 % and 95 % of resamplings of
+        the enrolment).
     stretch: how many times longer than the enrolment one alarm of the budget takes.
     unwidened: what the enrolment alone gives, before the allowance for other sessions
         (`edge_asd.calibration.sessions`); None: the same.
@@ -65,7 +66,9 @@ class Threshold:
             basis = f"{heard} were heard, long enough to have heard such alarms"
         else:
             basis = f"{heard} were heard, {self.budget} is extrapolated {float(f'{self.stretch:.2g}'):.0f}-fold"
-        return f"{basis}; expect between {_count(low)} and {_count(high)} false alarms {a_period(wanted.period)}"
+        fewer = ", and fewer with the allowance for other days" if self.threshold > self.plain else ""
+        between = f"expect between {_count(low)} and {_count(high)} false alarms {a_period(wanted.period)}"
+        return f"{basis}; {between}{fewer}"
 
 
 def fit_threshold(scores: np.ndarray, percentile: float) -> Threshold:

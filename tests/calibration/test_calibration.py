@@ -240,6 +240,9 @@ def test_a_live_calibration_keeps_its_budget_in_words_and_in_json() -> None:
     assert calibration.target == WEEKLY and calibration.percentile is None
     assert calibration.promise.startswith("10 minutes were heard, 1/week is extrapolated 1000-fold; expect between ")
     assert calibration.promise.endswith(" false alarms a week")
+    widened = Calibration.fit_live(heard(600), 5, WEEKLY, 1.0, (20.0,))
+    assert widened.expected == calibration.expected and widened.threshold > calibration.threshold
+    assert widened.promise == f"{calibration.promise}, and fewer with the allowance for other days"
     assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
     assert Calibration.fit(gamma_distances(), 95.0).promise == ""
 
