@@ -66,6 +66,7 @@ def main() -> int:
     model = load_model()
     embedder = load_embedder(model)
     key = {"hours": args.hours, "budget": str(BUDGET), "enrol_minutes": ENROL_MINUTES, "simulator": simulator_hash()}
+    key |= {"model": f"{model.contract.name} {model.contract.version}"}
     wanted = seeds(args.seeds)
     known = {r["seed"]: r for r in read_lines(args.results) if all(r[name] == key[name] for name in key)}
     for seed in wanted:

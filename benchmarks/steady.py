@@ -5,7 +5,7 @@ Here speed and load are drawn once and then pinned (in the machine and in whatev
 is rendered in sessions of two minutes. Nothing in the simulator remembers longer than a few seconds (its slowest walk
 moves at 0.2 Hz), so the sessions together are as varied as one long rendering. Between two of them the sound is not
 joined: phases and strokes do not go on, which no machine does. The detector is told of a gap and starts afresh there,
-as it does after a lost block of a microphone; 12 s of every session pass before it has all it needs for an alarm.
+as it does after a lost block of a microphone; some 6 s of every session pass before it has all it needs for an alarm.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def table(rows: list[dict[str, Any]], figures: dict[str, Any]) -> str:
         f"{machine()}, {iso_utc(time.time())[:10]}. {len(rows)} faults, {held} held, {lost} events lost{spread}.",
         "",
         "Recovery is the time from the end of the fault (or from the new start, where the process was killed) to the "
-        "next score; a window of sound (2.1 s) is part of it. A dash: nothing was interrupted, or a wrong "
+        "next score; a window of sound is part of it. A dash: nothing was interrupted, or a wrong "
         "setting was refused and there is nothing to recover to. Events lost: alarms told, by whichever way out, that "
         "are not in the store afterwards, or not at the receiver where the fault is one of the receiver. A fault is "
         "held only if, after it, another alarm is raised, told and stored, and the process ends in order; where sound "

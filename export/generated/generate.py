@@ -191,7 +191,7 @@ def code_alone(source: str) -> str:
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             node.body = [line for line in node.body if not _is_words(line)]
-    return ast.dump(tree)
+    return ast.unparse(tree)
 
 
 def _is_words(statement: ast.stmt) -> bool:
