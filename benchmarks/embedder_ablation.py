@@ -3,12 +3,13 @@
     python -m benchmarks.embedder_ablation CASES.csv --teacher yamnet_int8.tflite --work DIR [--only NAME ...]
 
 FAMILIES: a third of the default's width, 120 machines, 300 steps, taught the teacher of the clip with its bands apart.
-TARGETS: the default network, 560 machines, 500 steps, no masks, taught the mean of the teacher's bands. SHAPES: the
-default recipe with 560 machines and 500 steps, or as many as make the same number of multiply-accumulates where the
-network or its window is another. Each is measured as `benchmarks.embedder` does: 1-NN alone on recordings, and its
-cosine to the teacher of the clip (its bands as they were taught), whatever part of the clip the teacher heard in
-training. Generated sound and what recordings sound like to the teacher are kept under --work, so a stopped run goes on
-with the row it was at; a row trained before has no seconds. One seed: differences of .02 in AUC are noise.
+TARGETS: the default network, 560 machines, 500 steps, no masks, taught the mean of the teacher's bands. Both on windows
+of two seconds. SHAPES: the default recipe with 560 machines; 500 steps on windows of two seconds, or as many as make
+the same number of multiply-accumulates where the network or its window is another. Each is measured as
+`benchmarks.embedder` does: 1-NN alone on recordings, and its cosine to the teacher of the clip (its bands as they were
+taught), whatever part of the clip the teacher heard in training. Generated sound and what recordings sound like to the
+teacher are kept under --work, so a stopped run goes on with the row it was at; a row trained before has no seconds. One
+seed: differences of .02 in AUC are noise.
 """
 
 from __future__ import annotations
@@ -34,16 +35,21 @@ from export.recipes.load import load_recipe
 from export.teacher.yamnet import Teacher, without_bands
 
 BASE = "mfn-128"
+TWO_SECONDS: dict[str, Any] = {"contract.window_frames": 64, "contract.step_frames": 32, "data.windows_per_clip": 4}
 UNMASKED: dict[str, Any] = {"augment.time_masks": 0, "augment.mel_masks": 0}
-SMALL: dict[str, Any] = UNMASKED | {
-    "data.machines": 120,
-    "data.teacher_hears": ("clip",),
-    "model.width": 0.25,
-    "train.steps": 300,
-    "train.warmup_steps": 80,
-    "train.teacher_bands": True,
-    "train.centred_targets": False,
-}
+SMALL: dict[str, Any] = (
+    TWO_SECONDS
+    | UNMASKED
+    | {
+        "data.machines": 120,
+        "data.teacher_hears": ("clip",),
+        "model.width": 0.25,
+        "train.steps": 300,
+        "train.warmup_steps": 80,
+        "train.teacher_bands": True,
+        "train.centred_targets": False,
+    }
+)
 LARGE: dict[str, Any] = {"data.machines": 560, "train.steps": 500, "train.warmup_steps": 60}
 PROBABILITY = 0.5
 FAMILY_NAMES = ("profile", "coupled", "structure", "walls", "factory", "microphone")
@@ -60,7 +66,8 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "all, no relation": EVERY | {"train.relation_weight": 0.0},
     "all, relation 0.5": EVERY | {"train.relation_weight": 0.5},
 }
-MEAN = LARGE | UNMASKED | {"train.teacher_bands": False}
+LARGE_TWO_SECONDS = LARGE | TWO_SECONDS
+MEAN = LARGE_TWO_SECONDS | UNMASKED | {"train.teacher_bands": False}
 TARGETS: dict[str, dict[str, Any]] = {
     f"teacher hears {' and '.join(hearings)}": MEAN | {"data.teacher_hears": hearings}
     for hearings in (("clip",), ("room",), ("machine",), ("clip", "room"), ("clip", "machine"))
@@ -74,13 +81,13 @@ VIT: dict[str, Any] = {
     "train.clip_norm": 1.0,
 }
 SHAPES: dict[str, dict[str, Any]] = {
-    "default shape": LARGE,
-    "width 0.7": LARGE | {"model.width": 0.7},
-    "width 1": LARGE | {"model.width": 1.0},
-    "256 numbers": LARGE | {"model.embedding_size": 256},
-    "frame ViT, 96 wide": LARGE | VIT | {"model.size": 96, "model.heads": 3, "model.mlp_size": 384},
-    "frame ViT, 128 wide": LARGE | VIT | {"model.size": 128, "model.heads": 4, "model.mlp_size": 512},
-    "1-s windows": LARGE | {"contract.window_frames": 32, "data.windows_per_clip": 8},
+    "2-s windows": LARGE_TWO_SECONDS,
+    "width 0.7": LARGE_TWO_SECONDS | {"model.width": 0.7},
+    "width 1": LARGE_TWO_SECONDS | {"model.width": 1.0},
+    "256 numbers": LARGE_TWO_SECONDS | {"model.embedding_size": 256},
+    "frame ViT, 96 wide": LARGE_TWO_SECONDS | VIT | {"model.size": 96, "model.heads": 3, "model.mlp_size": 384},
+    "frame ViT, 128 wide": LARGE_TWO_SECONDS | VIT | {"model.size": 128, "model.heads": 4, "model.mlp_size": 512},
+    "1-s windows": LARGE,
 }
 ROWS = FAMILIES | TARGETS | SHAPES
 
@@ -111,7 +118,7 @@ def row_recipe(name: str) -> Recipe:
     recipe = changed(load_recipe(BASE), ROWS[name])
     steps = recipe.train.steps
     if name in SHAPES:
-        steps = round(steps * _macs(load_recipe(BASE)) / _macs(recipe))
+        steps = round(steps * _macs(changed(load_recipe(BASE), LARGE_TWO_SECONDS)) / _macs(recipe))
     return changed(recipe, {"train.steps": steps, "train.checkpoint_steps": steps})
 
 

@@ -26,7 +26,7 @@ from edge_asd.simulator import Machine, Scene, render
 rng = np.random.default_rng(3)
 fan, scene = Machine.random("fan", rng), Scene.random(rng)
 sound = render(fan, scene, 185.0, rng)
-for path, start_s, end_s in zip(sys.argv[1:], (0, 120, 180), (120, 180, 182.08)):
+for path, start_s, end_s in zip(sys.argv[1:], (0, 120, 180), (120, 180, 181.056)):
     soundfile.write(path, sound[int(start_s * 16000) : int(end_s * 16000)], 16000, subtype="PCM_16")
 """
 

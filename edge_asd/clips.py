@@ -80,7 +80,7 @@ class Clip:
         return frames if self.sound is None else Windows(frames, clip_samples(self.sound, len(self), contract, starts))
 
     def parts(self, contract: ModelContract) -> Iterator[np.ndarray | Windows]:
-        """All its windows in order, so many at a time as fit the memory: they overlap, an hour would take gigabytes."""
+        """All its windows in order, so many at a time as fit the memory: overlapping, an hour takes gigabytes."""
         values = contract.window_frames * contract.features.n_mels
         if self.sound is not None:
             values += contract.window_samples

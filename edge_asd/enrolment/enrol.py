@@ -42,8 +42,9 @@ DEFAULT_CLIP_PERCENTILE = 95.0
 DEFAULT_LIVE = LiveTarget(Budget(1.0, "week"), confirm_s=AlarmSettings.confirm_s)
 """A stream is scored every second: at 95 % it would raise an alarm every few minutes."""
 DEFAULT_SMOOTHING_S = 2.0
-"""Shorter than the confirmation span by a window: one bang is in two windows, holds a mean of two up for three scores
-(2 s), and the confirmation of 3 s outlasts it. A mean over 5 s carried single bangs into alarms."""
+"""Shorter than the confirmation span by a window: one bang is in a window or, on a seam, in two, holds a mean of two up
+for three scores at most (2 s), and the confirmation of 3 s outlasts it. A mean over 5 s carried single bangs into
+alarms; one over 3 s told of faults a second later and found no more of them."""
 TARGET_DOMAIN = "target"
 
 

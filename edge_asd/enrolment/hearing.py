@@ -166,7 +166,8 @@ def _hear(
 def pieces_of(n_frames: int, contract: ModelContract) -> int:
     """Into how many pieces enrolment cuts so many frames: of about PIECE_S, or of two windows where these are long.
 
-    Windows that overlap are alike, and a stream's overlap: pieces of one window each would set its threshold too low.
+    Neighbouring windows of a stream are alike, the more so where they overlap: pieces of one window each would set its
+    threshold too low.
     """
     frames_per_s = contract.features.rate_hz / contract.features.hop_samples
     piece_s = max(PIECE_S, 2 * contract.window_frames / frames_per_s)

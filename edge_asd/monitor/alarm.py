@@ -31,8 +31,8 @@ class AlarmSettings:
     * smoothing is the span of windows whose mean is the score: longer means fewer chance peaks and a later alarm;
     * `confirm_s` is how long the smoothed score must then stay above the threshold.
 
-    A single bang is in two or three windows and, by the smoothing, in a few more scores; as long as `confirm_s` is
-    longer than they are, it starts no alarm.
+    A single bang is in one or two windows (more where they overlap) and, by the smoothing, in a few more scores; as
+    long as `confirm_s` is longer than they are, it starts no alarm.
 
     Confirmation is a time, not a number of windows, so changing the step does not change it: at a step of 1 s,
     `confirm_s` 3 needs 4 scores in a row; at 0.5 s it needs 7. The score that confirms is the first one at or
