@@ -85,8 +85,8 @@ def main() -> int:
 def hard_cases(cases: Path, peers: Path | None) -> list[Case]:
     """Of a CASES.csv those with both labels, and, where a PEERS.csv tells, that not every peer solves."""
     found = [case for case in read_cases(cases) if {clip.anomalous for clip in case.test} == {False, True}]
-    known = read_peers(peers) if peers else None
-    return [case for case in found if known is None or not trivial(case.name, known)]
+    known = read_peers(peers) if peers else {}
+    return [case for case in found if not trivial(case.name, known)]
 
 
 def heard(cases: Sequence[Case], contract: ModelContract, teacher: Teacher) -> tuple[Clips, Clips]:

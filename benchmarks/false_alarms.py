@@ -65,8 +65,13 @@ def main() -> int:
         print(f"the simulator has changed ({simulator_hash()}, frozen: {SIMULATOR})", file=sys.stderr)
     model = load_model()
     embedder = load_embedder(model)
-    key = {"hours": args.hours, "budget": str(BUDGET), "enrol_minutes": ENROL_MINUTES, "simulator": simulator_hash()}
-    key |= {"model": f"{model.contract.name} {model.contract.version}"}
+    key = {
+        "hours": args.hours,
+        "budget": str(BUDGET),
+        "enrol_minutes": ENROL_MINUTES,
+        "simulator": simulator_hash(),
+        "model": model.contract.title,
+    }
     wanted = seeds(args.seeds)
     known = {r["seed"]: r for r in read_lines(args.results) if all(r[name] == key[name] for name in key)}
     for seed in wanted:

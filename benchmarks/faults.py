@@ -69,8 +69,12 @@ def main() -> int:
     model = load_model()
     embedder = load_embedder(model)
     settings = AlarmSettings()
-    key = {"simulator": simulator_hash(), "live": str(DEFAULT_LIVE), "alarm": str(settings)}
-    key |= {"model": f"{model.contract.name} {model.contract.version}"}
+    key = {
+        "simulator": simulator_hash(),
+        "model": model.contract.title,
+        "live": str(DEFAULT_LIVE),
+        "alarm": str(settings),
+    }
     known = [line for line in read_lines(args.results) if all(line[name] == key[name] for name in key)]
     results = []
     for seed in seeds(args.seeds):

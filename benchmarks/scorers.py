@@ -131,7 +131,7 @@ def main() -> int:
         print(f"measured {case.name}", file=sys.stderr)
     peers = read_peers(args.peers) if args.peers else {}
     scored = [case for case in results if case.aucs(case.scorers[:1])]
-    hard = [case for case in scored if case.name not in peers or not trivial(case.name, peers)]
+    hard = [case for case in scored if not trivial(case.name, peers)]
     candidates = [str(spec) for spec in parse_scorers(args.candidates)]
     choices = [c for n in range(1, args.members + 1) for c in combinations(candidates, n)]
     default = tuple(map(str, parse_scorers(DEFAULT_SCORERS)))

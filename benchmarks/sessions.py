@@ -65,7 +65,7 @@ def main() -> int:
     args = parser.parse_args()
     model = load_model()
     embedder = load_embedder(model)
-    key = {"simulator": simulator_hash(), "model": f"{model.contract.name} {model.contract.version}"}
+    key = {"simulator": simulator_hash(), "model": model.contract.title}
     known = {(r["kind"], r["seed"]): r for r in read_lines(args.results) if all(r[name] == key[name] for name in key)}
     wanted = [(kind, seed) for seed in seeds(args.seeds) for kind in args.kinds.split(",")]
     for kind, seed in wanted:

@@ -149,6 +149,11 @@ class ModelContract:
         return bool(self.scorer_inputs)
 
     @property
+    def title(self) -> str:
+        """Which model this is, for people and for what must not mix two of them: "mfn-128 3"."""
+        return f"{self.name} {self.version}"
+
+    @property
     def takes_waveform(self) -> bool:
         """Whether a window's samples are needed, not its log-mel alone."""
         return WAVEFORM in self.scorer_inputs or (self.has_embedder and WAVEFORM in self.inputs)

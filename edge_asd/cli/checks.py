@@ -117,7 +117,7 @@ def model(package: Path | None = None) -> Finding:
     except EdgeAsdError as error:
         return Finding("model", "fail", str(error), f"{_pip()} install --force-reinstall edge-asd")
     sizes = ", ".join(f"{n.network_format} {n.precision} {len(n.network) / 1e6:.1f} MB" for n in networks)
-    return Finding("model", "ok", f"{contract.name} {contract.version}, {sizes}")
+    return Finding("model", "ok", f"{contract.title}, {sizes}")
 
 
 def kernel() -> Finding:

@@ -59,7 +59,7 @@ def settings_told(args: argparse.Namespace, plan: Plan, config: Config) -> dict[
     """What the figures depend on, for the reader of a result."""
     listener = plan.listeners[0]
     common = {
-        "model": f"{listener.model.contract.name} {listener.model.contract.version}",
+        "model": listener.model.contract.title,
         "precision": listener.model.precision,
         "scorer": "+".join(str(spec) for spec in listener.specs),
         "channel": config.audio.channel,

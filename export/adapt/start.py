@@ -97,8 +97,7 @@ def _known_source(bundle: Bundle) -> Source:
     if load_model(DEFAULT_PACKAGE, "int8", ("onnx",)).network == bundle.model.network:
         return load_source(DEFAULT_PACKAGE)
     raise UsageError(
-        f"the bundle holds int8 weights only, of {bundle.contract.name} {bundle.contract.version}, which is not the "
-        "network that ships",
+        f"the bundle holds int8 weights only, of {bundle.contract.title}, which is not the network that ships",
         remedy="name what it was made with: --model PACKAGE|RUN/best",
     )
 

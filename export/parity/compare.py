@@ -121,7 +121,7 @@ def verify(
             row = dataclasses.replace(row, not_run=str(error))
         rows.append(row)
     failures = [failure for link, row in zip(chain(package), rows, strict=True) for failure in _failures(link, row)]
-    return Report(f"{contract.name} {contract.version}", tuple(rows), tuple(failures))
+    return Report(contract.title, tuple(rows), tuple(failures))
 
 
 def _run_here(

@@ -256,10 +256,9 @@ def test_bands_are_cut_to_the_floor_in_half_as_many_more(windows):
 
 def test_the_shipped_model_holds_its_score_on_simulated_machines():
     fp32, int8 = (load_model(precision=precision, formats=("onnx",)) for precision in ("fp32", "int8"))
-    probe = simulated_probe(fp32.contract, 3, kinds=("fan",))
+    probe = simulated_probe(fp32.contract, 3)
     loss = probe.loss(probe.embeddings(fp32.network), probe.embeddings(int8.network))
-    # Of twelve clips with and twelve without a fault one pair changing places is 0.007.
-    assert loss.cosine_mean > 0.995 and loss.auc_loss_mean < 0.01 and loss.auc_loss_worst < 0.03
+    assert loss.cosine_mean > 0.995 and loss.auc_loss_mean < 0.005 and loss.auc_loss_worst < 0.03
 
 
 def test_a_probe_of_recordings_hears_the_cases(tmp_path, small_recipe, source):
