@@ -1,7 +1,9 @@
 """All microphones of a process: who listens to which, and when PortAudio may read its list of devices again.
 
-PortAudio reads that list once, when it starts; reading it again ends every stream there is. So while other microphones
-are being listened to, it is read again only for a device that a new process (which has a list of its own) can open.
+PortAudio reads that list once, when it starts; reading it again ends every stream there is. And all its threads keep
+the error of a call in one variable: an opening that fails beside a running stream may come back as one that did not,
+and end the process. So while other microphones are being listened to, a new process, which has a list of its own, opens
+a device first, and the list is read again only for one that it could open.
 """
 
 from __future__ import annotations
@@ -88,14 +90,10 @@ class Captures:
             self._list_again("is gone")
         elif (capture := self._running(wanted)) is not None:
             return self._join(capture, channel or 0, rate_hz)
-        try:
-            return self._opened(wanted)
-        except UnavailableError:
-            if not self._open:
-                raise
-        # The list may be older than the microphone, or than its card's number.
-        look(wanted)
-        self._list_again(RELISTED)
+        else:
+            wanted = look(wanted)
+            if not wanted.listed():
+                self._list_again(RELISTED)
         return self._opened(wanted)
 
     def release(self, feed: Feed) -> None:

@@ -1,7 +1,7 @@
 """Asking a new process for a microphone: `python -m edge_asd.audio.look`. It has a list of devices of its own.
 
 The question is JSON on standard input, the fields of `Wanted`; the exit code is 0 when that microphone can be opened,
-and standard output says why not otherwise. See `edge_asd.audio.captures`.
+and standard output then says as what, or why not otherwise. See `edge_asd.audio.captures`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ class Wanted:
         """In PortAudio's list as it is now. Raises UnavailableError."""
         return resolve(self.name, list_inputs(probe=False), self.aliases)
 
+    def listed(self) -> bool:
+        """Whether PortAudio's list, which may be older than the microphone or than its card's number, has that name."""
+        return any(d.name == self.name and not d.problem for d in list_inputs(probe=False))
+
     def capture(
         self, *, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
     ) -> Capture:
@@ -54,8 +58,8 @@ class Wanted:
         )
 
 
-def look(wanted: Wanted) -> None:
-    """Raise UnavailableError, in the words of a new process, when that cannot open the microphone either."""
+def look(wanted: Wanted) -> Wanted:
+    """`wanted` under the name and at the rate that a new process opened. Raises UnavailableError, in its words."""
     command = [sys.executable, "-m", "edge_asd.audio.look"]
     question = json.dumps(dataclasses.asdict(wanted))
     try:
@@ -64,16 +68,19 @@ def look(wanted: Wanted) -> None:
         raise UnavailableError("the audio driver does not answer when asked for its devices") from error
     if done.returncode:
         raise UnavailableError(done.stdout.strip() or "the list of devices cannot be read")
+    return dataclasses.replace(wanted, aliases={}, **json.loads(done.stdout))
 
 
 def main() -> int:
     """Look; give the exit code."""
     wanted = Wanted(**json.load(sys.stdin))
     try:
-        wanted.capture().close()
+        capture = wanted.capture()
     except UnavailableError as error:
         print(error)
         return error.exit_code
+    capture.close()
+    print(json.dumps({"name": capture.device.name, "rate_hz": capture.rate_hz}))
     return 0
 
 

@@ -176,6 +176,13 @@ def one_of_two_under_an_old_number() -> dict[str, Any]:
 
 
 def one_of_two_stays_away() -> dict[str, Any]:
+    opened, real_open = [], look.open_capture
+
+    def open_capture(*arguments: Any, **settings: Any) -> capture.Capture:
+        opened.append(arguments[1].name)
+        return real_open(*arguments, **settings)
+
+    look.open_capture = open_capture
     captures = Captures()
     runs = {name: Run(name, captures=captures) for name in ("mic16", "spare")}
     threads = [
@@ -188,7 +195,7 @@ def one_of_two_stays_away() -> dict[str, Any]:
     runs["mic16"].stop.set()
     threads[0].join()
     captures.close()
-    return {name: run.report() for name, run in runs.items()}
+    return {"opened": sorted(opened), **{name: run.report() for name, run in runs.items()}}
 
 
 def broken() -> dict[str, Any]:
