@@ -7,8 +7,8 @@ the fault, and the layers that the fault adds say its tones and its rate. Judged
 
 * place: the band that changed most lies inside a finding that says so, in the right direction;
 * tone: where the fault is a tone of known frequency, a finding names it (or one of its multiples) within 4 %;
-* rate: where the fault strikes at an even rate that log-mel frames can carry and a window can count (4 to 14 a
-  second), a finding gives it within 10 %.
+* rate: where the fault strikes at an even rate that log-mel frames can carry and two seconds can count (2 to
+  14 a second), a finding gives it within 10 %.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from edge_asd.simulator.operation import operate
 
 NORMAL_S, NORMAL_CLIPS, CLIP_S = 20.0, 6, 10.0
 SCENE = Scene(level_dbfs=-26.0, floor_dbfs=-75.0)
-RATES_HZ = (4.0, 14.0)
+RATES_HZ = (2.0, 14.0)
 EVEN_SLIP = 0.1
 LEAST_CHANGE_DB = 3.0
 MAIN_LAYER_DB = -3.0

@@ -13,7 +13,7 @@ from edge_asd.calibration.aggregation import Aggregation
 from edge_asd.calibration.scale import SHOWN_THRESHOLD
 from edge_asd.calibration.thresholds import Calibration
 from edge_asd.contract import ModelContract
-from edge_asd.explain import Explanation
+from edge_asd.explain import Explanation, stretch_frames
 from edge_asd.frontend import LogMel
 from edge_asd.inference import Embedder
 from edge_asd.normal import NormalSound
@@ -34,6 +34,8 @@ class WindowScore:
     frames_db: float32 [window_frames, n_mels], the window's log-mel, to explain it by.
     nearest: index of the enrolled window to explain this one against.
     features: what the scorers compared, by `ScorerSpec.features`, [1, f] each.
+    stretch_db: float32 [n, n_mels], the window's log-mel and what came before it: `explain.stretch_frames` frames, or
+        fewer after a gap.
     """
 
     start_position: int
@@ -47,6 +49,7 @@ class WindowScore:
     frames_db: np.ndarray
     nearest: int
     features: Features = field(default_factory=dict, repr=False, compare=False)
+    stretch_db: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ class Detector:
         self._embedder = embedder
         self._front_end = LogMel(self.contract.features, padded=False)
         self._assembler = WindowAssembler(self.contract)
+        self._stretch_frames = stretch_frames(self.contract)
         self._window_samples = self.contract.window_samples
         self._step_samples = self.contract.step_frames * self.contract.features.hop_samples
         self._keeps_samples = uses_waveform(normal.specs, contract)
@@ -129,6 +133,7 @@ class Detector:
         self._front_end.reset()
         self._assembler.reset()
         self._live.reset()
+        self._stretch = np.empty((0, self.contract.features.n_mels), np.float32)
         self._held: list[np.ndarray] = []
         self._held_samples = 0
         self._needed_samples = self._window_samples
@@ -156,14 +161,18 @@ class Detector:
         """What changed in these windows (at least one) against the normal windows nearest to them."""
         windows = np.stack([score.frames_db for score in scores])
         nearest = np.array([score.nearest for score in scores])
-        return self._normal.explain(windows, nearest, self.contract.features)
+        whole = [score.stretch_db for score in scores if len(score.stretch_db) == self._stretch_frames]
+        around = np.array(whole, np.float32).reshape(-1, self._stretch_frames, self.contract.features.n_mels)
+        return self._normal.explain(windows, nearest, self.contract.features, around)
 
     def _next_window(self, block: AudioBlock) -> WindowScore:
         held = np.concatenate(self._held)
         fresh, rest = held[: self._needed_samples], held[self._needed_samples :]
         self._held, self._held_samples = [rest], rest.size
         self._needed_samples = self._step_samples
-        frames = self._assembler.push(self._front_end.push(fresh))
+        new_frames = self._front_end.push(fresh)
+        self._stretch = np.concatenate((self._stretch, new_frames))[-self._stretch_frames :]
+        frames = self._assembler.push(new_frames)
         comparison = self._normal.compare(self._with_samples(frames, fresh), self._embedder)
         live = self._live.push(comparison.distances[0])
         assert self._window_start is not None
@@ -182,6 +191,7 @@ class Detector:
             frames_db=frames[0],
             nearest=int(comparison.nearest[0]),
             features=comparison.features,
+            stretch_db=self._stretch,
         )
 
     def _with_samples(self, frames: np.ndarray, fresh: np.ndarray) -> np.ndarray | Windows:

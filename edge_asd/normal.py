@@ -136,9 +136,13 @@ class NormalSound:
         sides = [scorer.measure.distance(features[scorer.spec.features]) for scorer in self.scorers]
         return np.stack(sides, axis=1).astype(np.float32)
 
-    def explain(self, windows: np.ndarray, nearest: np.ndarray, spec: LogMelSpec) -> Explanation:
-        """What changed in log-mel windows [k, frames, n_mels], k >= 1, against the enrolled ones `nearest` [k]."""
-        return explain(windows, nearest, self.spectra.levels_db, spec, normal_rhythms=self.rhythms)
+    def explain(self, windows: np.ndarray, nearest: np.ndarray, spec: LogMelSpec, stretches: np.ndarray) -> Explanation:
+        """What changed in log-mel windows [k, frames, n_mels], k >= 1, against the enrolled ones `nearest` [k].
+
+        stretches: [m, stretch_frames, n_mels], m >= 0, the sound around them.
+        """
+        levels_db = self.spectra.levels_db
+        return explain(windows, nearest, levels_db, spec, stretches_db=stretches, normal_rhythms=self.rhythms)
 
     @cached_property
     def _by_spectrum(self) -> SpreadKnn:

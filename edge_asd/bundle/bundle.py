@@ -7,7 +7,7 @@ checks it. Nothing in it is executed or unpickled.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +27,7 @@ from edge_asd.contract import ModelContract
 from edge_asd.detector import Detector, LiveScorer
 from edge_asd.enrolment.known_windows import KnownWindows
 from edge_asd.errors import DataError, UsageError
-from edge_asd.explain.rhythm import loudness_shape
+from edge_asd.explain.rhythm import loudness_shape, stretch_frames
 from edge_asd.inference import AUTO, Embedder, load_embedder
 from edge_asd.inference.engine import Engine
 from edge_asd.model_package import EMBEDDER, SCORER, Model, Network
@@ -207,7 +207,7 @@ def load_bundle(path: Path, *, check: Callable[[bytes], None] | None = None) -> 
             normal=NormalSound(
                 scorers,
                 SpectrumBank(**arrays["spectra"]),
-                arrays.get("rhythms", {}).get("power"),
+                _rhythms(arrays, model.contract),
                 WindowTags(**arrays["tags"]),
             ),
             enrolment_scores=EnrolmentScores(**arrays["enrolment_scores"], aggregation=aggregation),
@@ -232,7 +232,7 @@ def load_bundle(path: Path, *, check: Callable[[bytes], None] | None = None) -> 
         *{len(live.fusion.shapes) for live in bundle.live_calibrations},
     )
     rhythms = bundle.normal.rhythms
-    if found != expected or (rhythms is not None and rhythms.shape != loudness_shape(contract.window_frames)):
+    if found != expected or (rhythms is not None and rhythms.shape != loudness_shape(stretch_frames(contract))):
         raise DataError(f"{path}: the bank does not fit the model's contract", remedy="enrol again")
     return bundle
 
@@ -246,6 +246,13 @@ def _model(manifest: dict[str, Any], members: dict[str, bytes]) -> Model:
         described = {name: str(manifest[SCORER][name]) for name in ("format", "precision")}
         scorer = Network(members[_network_member(SCORER, described["format"])], **described)
     return Model(contract, str(manifest["precision"]), data, manifest["model_provenance"], network_format, scorer)
+
+
+def _rhythms(arrays: Mapping[str, Mapping[str, np.ndarray]], contract: ModelContract) -> np.ndarray | None:
+    """None where there are none, or those of single windows shorter than a stretch, which edge-asd once measured."""
+    power = arrays.get("rhythms", {}).get("power")
+    short = loudness_shape(contract.window_frames)
+    return None if power is None or power.shape == short != loudness_shape(stretch_frames(contract)) else power
 
 
 def _described(network: Network) -> dict[str, str]:

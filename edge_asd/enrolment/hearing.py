@@ -20,7 +20,7 @@ from edge_asd.clips import LOG_MEL_SUFFIX, Clip, read_frames
 from edge_asd.contract import ModelContract
 from edge_asd.enrolment.sound_levels import levels_of
 from edge_asd.errors import DataError
-from edge_asd.explain import loudness_spectra
+from edge_asd.explain import loudness_spectra, stretches
 from edge_asd.inference import Embedder
 from edge_asd.scorers import ScorerSpec, features_of, uses_waveform
 from edge_asd.spectra import window_spectra
@@ -38,8 +38,8 @@ class HeardPiece:
 
     features: rows by `ScorerSpec.features`, float32 [k, f] each. spectra_db: float32 [k, 2 n_mels].
     impulsiveness_db: see `edge_asd.calibration.aggregation`. n_frames: log-mel frames of the piece. frames: float32
-    [n_frames, n_mels], where they were to be kept. rhythms: mean `loudness_spectra` of the windows, for explanations;
-    None: not known.
+    [n_frames, n_mels], where they were to be kept. rhythms: mean `loudness_spectra` of its stretches, for explanations;
+    None: not known, as where it is shorter than a stretch.
     """
 
     features: Mapping[str, np.ndarray]
@@ -177,20 +177,20 @@ def pieces_of(n_frames: int, contract: ModelContract) -> int:
 def _piece(
     clip: Clip, contract: ModelContract, specs: Sequence[ScorerSpec], embedder: Embedder | None, keep: bool
 ) -> HeardPiece:
-    features, spectra_db, rhythms = [], [], []
+    features, spectra_db = [], []
     for windows in clip.parts(contract):
         frames = Windows.of(windows).frames
         own = features_of(specs, windows, embedder)
         features.append(own)
         spectra_db.append(own["spectrum"] if "spectrum" in own else window_spectra(frames))
-        rhythms.append(loudness_spectra(frames))
+    heard = stretches(clip.frames, contract)
     return HeardPiece(
         features={name: np.concatenate([own[name] for own in features]) for name in features[0]},
         spectra_db=np.concatenate(spectra_db),
         impulsiveness_db=impulsiveness_db(clip.frames),
         n_frames=len(clip),
         frames=clip.frames if keep else None,
-        rhythms=np.average(rhythms, axis=0, weights=[len(own) for own in spectra_db]).astype(np.float32),
+        rhythms=loudness_spectra(heard) if len(heard) else None,
     )
 
 

@@ -65,10 +65,11 @@ class TakenPieces:
         return [piece.heard.impulsiveness_db for piece in self.pieces]
 
     def mean_rhythms(self) -> np.ndarray | None:
-        """Over all windows; None where a piece does not know its own."""
-        heard = [piece.heard for piece in self.pieces]
-        known = [piece.rhythms for piece in heard if piece.rhythms is not None]
-        return np.average(known, axis=0, weights=[len(piece) for piece in heard]) if len(known) == len(heard) else None
+        """Over all pieces that know their own, by their length; None where none does."""
+        known = [piece.heard for piece in self.pieces if piece.heard.rhythms is not None]
+        if not known:
+            return None
+        return np.average([piece.rhythms for piece in known], axis=0, weights=[len(piece) for piece in known])
 
     def windows(self, window_s: float) -> EnrolledWindows:
         """All windows, side by side; window_s: length of one."""

@@ -10,6 +10,7 @@ import numpy as np
 from edge_asd.clips import Clip, ClipScore
 from edge_asd.contract import LogMelSpec
 from edge_asd.explain.findings import Explanation
+from edge_asd.explain.rhythm import stretches
 from edge_asd.pictures import Mark, Spectra, comparison_png
 from edge_asd.windows import clip_windows, window_starts
 
@@ -75,6 +76,7 @@ def explain_clip(clip: Clip | np.ndarray, bundle: Bundle) -> ClipExplanation:
     worst = np.argsort(-window_scores, kind="stable")[:WINDOWS_AT_MOST]
     worst = np.sort(worst[window_scores[worst] >= WORST_SHARE * window_scores[worst[0]]])
     windows, _ = clip_windows(frames, contract, starts[worst])
+    around = stretches(frames, contract, starts[worst] + contract.window_frames)
     hop_s = spec.hop_samples / spec.rate_hz
     enrolled = normal.spectra.mean_db
     lowest, highest = np.percentile(enrolled, (1.0, 99.0), axis=0)
@@ -85,7 +87,7 @@ def explain_clip(clip: Clip | np.ndarray, bundle: Bundle) -> ClipExplanation:
         frames=frames,
         spec=spec,
         score=bundle.score_distances(distances, len(frames)),
-        explanation=normal.explain(windows, nearest[worst], spec),
+        explanation=normal.explain(windows, nearest[worst], spec, around),
         from_s=float(starts[worst[0]]) * hop_s,
         to_s=float(min(starts[worst[-1]] + contract.window_frames, len(frames))) * hop_s,
         normal_db=enrolled[nearest[window_of_frame]],

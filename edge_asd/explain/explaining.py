@@ -17,6 +17,7 @@ def explain(
     normal_db: np.ndarray,
     spec: LogMelSpec,
     *,
+    stretches_db: np.ndarray,
     normal_rhythms: np.ndarray | None = None,
 ) -> Explanation:
     """Compare windows with the normal windows nearest to them.
@@ -25,7 +26,9 @@ def explain(
     nearest: int [k], for each the row of `normal_db` to compare it with.
     normal_db: [n, 2 n_mels], mean and standard deviation over time of each enrolled window (`window_spectra`).
     spec: the front end.
-    normal_rhythms: `loudness_spectra` of the enrolled windows, so that the machine's own rhythm is not called new;
+    stretches_db: [m, frames, n_mels], m >= 0, the sound of these windows and as much around them as rhythms need
+        (`rhythm.stretches`).
+    normal_rhythms: `loudness_spectra` of the enrolled sound, so that the machine's own rhythm is not called new;
         None: not known.
     """
     windows_db = np.asarray(windows_db, np.float32)
@@ -39,7 +42,7 @@ def explain(
     tones, told = tone_findings(difference, shift_db)
     findings += tones
     findings += band_findings(difference, shift_db, told)
-    findings += rhythm_findings(difference, windows_db, normal_rhythms)
+    findings += rhythm_findings(difference, np.asarray(stretches_db, np.float32), normal_rhythms)
     return Explanation.of(findings or [_nothing_specific(difference)], changed_bands(difference))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edge_asd.contract import LogMelSpec
+from edge_asd.contract import LogMelSpec, ModelContract
 from edge_asd.explain.bands import NORMAL_DEVIATIONS, Difference, runs_of
 from edge_asd.explain.findings import Finding, db_words, hz_words, rate_words
 from edge_asd.frontend import hann_periodic
@@ -19,10 +19,12 @@ GROUPS = 8
 """Wide bands whose loudness is followed: an impact sounds in many bands at once, their noise does not."""
 PADDING = 4
 """Spectra of loudness are computed this many times finer, so that a line's top is found between the bins."""
+STRETCH_S = 2.05
+"""Rhythms are sought in stretches of sound no shorter than this, however short the windows that are scored."""
 CYCLES_AT_LEAST = 4.0
-"""In a window; slower rhythms are the machine's work, and would be guessed from one or two cycles."""
+"""In a stretch; slower rhythms are the machine's work, and would be guessed from one or two cycles."""
 PROMINENCE, PROMINENCE_OF_ONE = 4.0, 12.0
-"""Power of a line against both its sides and the median: of many windows' mean, and of a single one, by chance."""
+"""Power of a line against both its sides and the median: of many stretches' mean, and of a single one, by chance."""
 SIDES = np.arange(2 * PADDING, 3 * PADDING)
 """Where a line's window has let go of it, in bins to each side."""
 MIN_DEPTH_DB = 1.0
@@ -51,13 +53,13 @@ class Rhythm:
 
 
 def rhythm_findings(
-    difference: Difference, windows_db: np.ndarray, normal_rhythms: np.ndarray | None = None
+    difference: Difference, stretches_db: np.ndarray, normal_rhythms: np.ndarray | None = None
 ) -> list[Finding]:
-    """New rhythms and changed steadiness in log-mel windows [k, frames, n_mels].
+    """New rhythms in stretches of log-mel frames [k, frames, n_mels], k >= 0, and changed steadiness.
 
-    normal_rhythms: `loudness_spectra` of the enrolled windows; None: not known.
+    normal_rhythms: `loudness_spectra` of the enrolled sound; None: not known.
     """
-    rhythm = _strongest(difference, windows_db, normal_rhythms)
+    rhythm = _strongest(difference, stretches_db, normal_rhythms) if len(stretches_db) else None
     told = np.zeros(len(difference.heard), bool)
     findings = []
     if rhythm is not None:
@@ -71,14 +73,34 @@ def frame_rate_hz(spec: LogMelSpec) -> float:
     return spec.rate_hz / spec.hop_samples
 
 
-def loudness_spectra(windows_db: np.ndarray) -> np.ndarray:
-    """How loudness fluctuates: the mean over windows [k, frames, n_mels] of its power spectrum in some wide bands.
+def stretch_frames(contract: ModelContract) -> int:
+    """Frames of a stretch in which rhythms are sought: a window's, or those of `STRETCH_S` where windows are short."""
+    return max(contract.window_frames, round(STRETCH_S * frame_rate_hz(contract.features)))
+
+
+def stretches(frames: np.ndarray, contract: ModelContract, ends: np.ndarray | None = None) -> np.ndarray:
+    """Stretches of a recording's frames [n, n_mels]: [k, stretch_frames, n_mels], none of a recording shorter than one.
+
+    ends: one past the last frame of each (where the recording leaves room for it, otherwise of its first stretch);
+        None: half overlapping, all of the recording.
+    """
+    size = stretch_frames(contract)
+    if len(frames) < size:
+        return np.empty((0, size, frames.shape[1]), frames.dtype)
+    if ends is None:
+        ends = np.append(np.arange(size, len(frames), size // 2), len(frames))
+    every = np.lib.stride_tricks.sliding_window_view(frames, size, axis=0).transpose(0, 2, 1)
+    return every[np.unique(np.maximum(ends, size)) - size]
+
+
+def loudness_spectra(stretches_db: np.ndarray) -> np.ndarray:
+    """How loudness fluctuates: the mean over stretches [k, frames, n_mels] of its power spectrum in some wide bands.
 
     Returns float32 [GROUPS + 1, rates]: the groups from low to high, then all bands together; the rates go from 0 to
     half of the frame rate. An amplitude of A dB gives A^2.
     """
-    n_frames, n_mels = windows_db.shape[1:]
-    power = 10.0 ** (windows_db / 10.0)
+    n_frames, n_mels = stretches_db.shape[1:]
+    power = 10.0 ** (stretches_db / 10.0)
     edges = np.cumsum([0, *(len(group) for group in _groups(n_mels)[:-1])])
     grouped = np.add.reduceat(power, edges[:-1], axis=2)
     loudness = 10.0 * np.log10(np.concatenate((grouped, grouped.sum(axis=2, keepdims=True)), axis=2))
@@ -88,23 +110,23 @@ def loudness_spectra(windows_db: np.ndarray) -> np.ndarray:
     return np.square(np.abs(spectrum)).mean(axis=0).T.astype(np.float32)
 
 
-def loudness_shape(window_frames: int) -> tuple[int, int]:
-    """Shape of `loudness_spectra` of windows of so many frames."""
-    return GROUPS + 1, PADDING * window_frames // 2 + 1
+def loudness_shape(n_frames: int) -> tuple[int, int]:
+    """Shape of `loudness_spectra` of stretches of so many frames."""
+    return GROUPS + 1, PADDING * n_frames // 2 + 1
 
 
 def _groups(n_mels: int) -> list[np.ndarray]:
     return [*np.array_split(np.arange(n_mels), GROUPS), np.arange(n_mels)]
 
 
-def _strongest(difference: Difference, windows_db: np.ndarray, normal: np.ndarray | None) -> Rhythm | None:
+def _strongest(difference: Difference, stretches_db: np.ndarray, normal: np.ndarray | None) -> Rhythm | None:
     """The deepest rhythm that was not there before."""
     lowest = round(CYCLES_AT_LEAST * PADDING)
-    if loudness_shape(windows_db.shape[1])[1] < lowest + SIDES[-1]:
-        return None  # windows too short for any rhythm
-    heard = loudness_spectra(windows_db)
-    step_hz = frame_rate_hz(difference.spec) / (PADDING * windows_db.shape[1])
-    prominence = PROMINENCE + (PROMINENCE_OF_ONE - PROMINENCE) / len(windows_db) ** 0.5
+    if loudness_shape(stretches_db.shape[1])[1] < lowest + SIDES[-1]:
+        return None  # a front end with too few frames a second for any rhythm
+    heard = loudness_spectra(stretches_db)
+    step_hz = frame_rate_hz(difference.spec) / (PADDING * stretches_db.shape[1])
+    prominence = PROMINENCE + (PROMINENCE_OF_ONE - PROMINENCE) / len(stretches_db) ** 0.5
     own = np.zeros(heard.shape[1], bool) if normal is None else _own_lines(normal, lowest)
     found = []
     for row, group in enumerate(_groups(len(difference.heard))):
@@ -118,7 +140,7 @@ def _strongest(difference: Difference, windows_db: np.ndarray, normal: np.ndarra
         if own[fundamental]:
             continue
         rate_hz = _top(power, fundamental) * step_hz
-        sharp = _is_sharp(windows_db[:, :, group], rate_hz, difference.spec)
+        sharp = _is_sharp(stretches_db[:, :, group], rate_hz, difference.spec)
         found.append(Rhythm(rate_hz, float(power[at]) ** 0.5, sharp, group))
     return max(found, key=lambda rhythm: rhythm.depth_db * len(rhythm.group) ** 0.5, default=None)
 
@@ -158,12 +180,12 @@ def _floor(power: np.ndarray, at: int, lowest: int) -> float:
     return float(max(*sides, np.median(power[lowest:])))
 
 
-def _is_sharp(windows_db: np.ndarray, rate_hz: float, spec: LogMelSpec) -> bool:
+def _is_sharp(stretches_db: np.ndarray, rate_hz: float, spec: LogMelSpec) -> bool:
     """Whether the power of these bands [k, frames, bands] comes in blows: by its second harmonic.
 
     Power, not dB: the logarithm bends a soft swelling into a sharp one, and the other way round.
     """
-    power = (10.0 ** (windows_db / 10.0)).sum(axis=2)
+    power = (10.0 ** (stretches_db / 10.0)).sum(axis=2)
     window = np.hanning(power.shape[1] + 2)[1:-1]
     power = (power / power.mean(axis=1, keepdims=True) - 1.0) * window
     frame_s = np.arange(power.shape[1]) / frame_rate_hz(spec)

@@ -12,7 +12,9 @@ from edge_asd.audio.block import AudioBlock
 from edge_asd.bundle.bundle import Bundle, load_bundle, save_bundle
 from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.errors import DataError
-from edge_asd.explain import Explanation
+from edge_asd.explain import Explanation, stretch_frames, stretches
+from edge_asd.explain.clip import explain_clip
+from edge_asd.explain.rhythm import loudness_shape
 from edge_asd.frontend import log_mel, mel_edges_hz
 
 RATE_HZ = 16000
@@ -100,6 +102,48 @@ def test_a_bundle_keeps_the_machines_own_rhythm_and_does_without(tiny_bundle, st
     save_bundle(without, tmp_path / "old.asd")
     assert load_bundle(tmp_path / "old.asd").normal.rhythms is None
     assert explained(without, sound).findings[0].kind == "tone"
+
+
+def test_blows_too_slow_for_a_window_are_counted_live_and_in_a_clip(tiny_bundle, steady_sound) -> None:
+    contract = tiny_bundle.contract
+    window_s = contract.window_frames * contract.features.hop_samples / RATE_HZ
+    assert 3.0 * window_s < 2.0, "a window alone could not tell"
+    since_s = (np.arange(8 * RATE_HZ) / RATE_HZ) % (1.0 / 3.0)
+    blows = 0.5 * np.exp(-since_s / 0.004) * np.random.default_rng(9).standard_normal(since_s.size)
+    sound = (steady_sound(8.0, seed=7) + blows).astype(np.float32)
+    for explanation in (
+        explained(tiny_bundle, sound),
+        explain_clip(log_mel(sound, contract.features), tiny_bundle).explanation,
+    ):
+        (finding,) = [finding for finding in explanation.findings if finding.kind == "impacts"]
+        assert finding.rate_hz == pytest.approx(3.0, rel=0.03)
+
+
+def test_sound_shorter_than_a_stretch_is_explained_without_rhythms(tiny_bundle, steady_sound) -> None:
+    contract = tiny_bundle.contract
+    frames = log_mel(steady_sound(1.0, seed=7, tone_hz=3000.0), contract.features)
+    assert len(frames) < stretch_frames(contract) and len(stretches(frames, contract)) == 0
+    assert explain_clip(frames, tiny_bundle).explanation.findings[0].kind == "tone"
+    detector = tiny_bundle.detector()
+    (first, *_) = detector.push(AudioBlock(steady_sound(1.0, seed=7, tone_hz=3000.0), 0, 0.0))
+    assert detector.explain([first]).findings[0].kind == "tone"
+
+
+def test_stretches_overlap_by_half_and_reach_the_end(tiny_bundle) -> None:
+    contract = tiny_bundle.contract
+    size = stretch_frames(contract)
+    frames = np.arange(3.0 * size)[:, None].repeat(2, axis=1)
+    assert stretches(frames, contract)[:, 0, 0].tolist() == [0, *(i * (size // 2) for i in range(1, 4)), 2 * size]
+    assert stretches(frames[: size + 3], contract)[:, -1, 0].tolist() == [size - 1, size + 2]
+    ends = np.array([5, size, size + 7])
+    assert stretches(frames, contract, ends)[:, -1, 0].tolist() == [size - 1, size + 6], "none twice, none begins early"
+
+
+def test_rhythms_of_windows_that_are_no_stretch_are_not_known(tiny_bundle, tmp_path) -> None:
+    shape = loudness_shape(tiny_bundle.contract.window_frames)
+    old = dataclasses.replace(tiny_bundle.normal, rhythms=np.zeros(shape, np.float16))
+    save_bundle(dataclasses.replace(tiny_bundle, normal=old), tmp_path / "old.asd")
+    assert load_bundle(tmp_path / "old.asd").normal.rhythms is None
 
 
 def test_rhythms_that_do_not_fit_the_model_are_refused(tiny_bundle, tmp_path) -> None:

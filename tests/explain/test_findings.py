@@ -46,7 +46,8 @@ def explained(heard: np.ndarray, normal: np.ndarray, *, rhythms: bool = True) ->
     windows = windows_of(heard)
     spectra = window_spectra(known)
     nearest = np.arange(len(windows)) % len(known)
-    return explain(windows, nearest, spectra, SPEC, normal_rhythms=loudness_spectra(known) if rhythms else None)
+    own = loudness_spectra(known) if rhythms else None
+    return explain(windows, nearest, spectra, SPEC, stretches_db=windows, normal_rhythms=own)
 
 
 def found(explanation: Explanation, kind: str) -> Finding:
@@ -166,7 +167,7 @@ def test_normal_sound_has_nothing_specific(seed: int) -> None:
 def test_one_short_window_is_enough() -> None:
     known = windows_of(hiss(20.0, 1))
     window = windows_of(hiss(3.0, 2) + tone(3.0, 3100.0))[:1, :8]
-    explanation = explain(window, np.zeros(1, int), window_spectra(known), SPEC)
+    explanation = explain(window, np.zeros(1, int), window_spectra(known), SPEC, stretches_db=known[:0])
     assert explanation.findings[0].kind == "tone"
 
 
