@@ -35,7 +35,7 @@ class WindowScore:
     nearest: index of the enrolled window to explain this one against.
     features: what the scorers compared, by `ScorerSpec.features`, [1, f] each.
     stretch_db: float32 [n, n_mels], the window's log-mel and what came before it: `explain.stretch_frames` frames, or
-        fewer after a gap.
+        fewer at the start and after a gap.
     """
 
     start_position: int

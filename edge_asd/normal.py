@@ -139,7 +139,7 @@ class NormalSound:
     def explain(self, windows: np.ndarray, nearest: np.ndarray, spec: LogMelSpec, stretches: np.ndarray) -> Explanation:
         """What changed in log-mel windows [k, frames, n_mels], k >= 1, against the enrolled ones `nearest` [k].
 
-        stretches: [m, stretch_frames, n_mels], m >= 0, the sound around them.
+        stretches: [m, stretch_frames, n_mels], m >= 0, their sound and as much more as rhythms need.
         """
         levels_db = self.spectra.levels_db
         return explain(windows, nearest, levels_db, spec, stretches_db=stretches, normal_rhythms=self.rhythms)

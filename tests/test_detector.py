@@ -59,6 +59,7 @@ def assert_same(found: list[WindowScore], expected: list[WindowScore]) -> None:
     assert len(found) == len(expected)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one.frames_db, other.frames_db)
+        np.testing.assert_array_equal(one.stretch_db, other.stretch_db)
         assert one.time == pytest.approx(other.time, abs=1e-5)
         # everything else to the last bit
         a, b = (dataclasses.replace(score, frames_db=None, time=0.0) for score in (one, other))
@@ -99,6 +100,9 @@ def test_each_window_has_the_level_and_spectrum_of_its_own_sound(tiny_bundle) ->
     assert second.level_dbfs == pytest.approx(20 * np.log10(0.05), abs=1e-3)
     frames = LogMel(tiny_bundle.contract.features, padded=False).push(loud)
     np.testing.assert_allclose(first.frames_db, frames, atol=1e-4)
+    np.testing.assert_array_equal(first.stretch_db, first.frames_db)
+    np.testing.assert_array_equal(second.stretch_db[: len(frames)], first.frames_db)
+    np.testing.assert_array_equal(second.stretch_db[-len(frames) :], second.frames_db)
 
 
 def test_the_score_is_the_rarity_of_the_last_windows_mean_distances(tiny_bundle, steady_sound) -> None:

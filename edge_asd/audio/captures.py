@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edge_asd.audio import portaudio
 from edge_asd.audio.capture import Capture
@@ -51,8 +51,8 @@ class Feed:
 
 
 class Captures:
-    """Opens microphones, one stream a device however many listen to it. All calls but `submit` and `close` are made on
-    the one thread of the driver.
+    """Opens microphones, one stream a device however many listen to it. All calls but `submit`, `busy_s` and `close`
+    are made on the one thread of the driver.
 
     clock: UTC seconds; monotonic: seconds that never jump.
     """
@@ -70,6 +70,10 @@ class Captures:
         """Queue `call` for the driver's thread."""
         return self._worker.submit(call)
 
+    def busy_s(self) -> float:
+        """How long the driver's thread has been at the call under way; 0 between calls."""
+        return self._worker.busy_s()
+
     def close(self) -> None:
         """No further calls; the thread ends after those queued."""
         self._worker.close()
@@ -86,15 +90,20 @@ class Captures:
         """Listen to one channel of a device; see `open_capture` and `resolve`. Raises UnavailableError."""
         wanted = Wanted(name, model_rate_hz, channel, rate_hz, dict(aliases or {}))
         self._open = [capture for capture in self._open if not capture.closed]
-        if all(capture.ended for capture in self._open):
-            self._list_again("is gone")
-        elif (capture := self._running(wanted)) is not None:
-            return self._join(capture, channel or 0, rate_hz)
-        else:
-            wanted = look(wanted)
-            if not wanted.listed():
-                self._list_again(RELISTED)
-        return self._opened(wanted)
+        why = "is gone"
+        if not all(capture.ended for capture in self._open):
+            why = RELISTED
+            known = self._known(wanted)
+            if known is not None and (capture := self._running(known)) is not None:
+                return self._join(capture, channel or 0, rate_hz)
+            if name is None and known is not None:
+                # A new process may not see what this one holds, and would take another input for the default one.
+                wanted = replace(wanted, name=known.stable_name, aliases={})
+            found = look(wanted)
+            if (device := found.listed()) is not None:
+                return self._opened(replace(wanted, rate_hz=found.rate_hz), device)
+        self._list_again(why)
+        return self._opened(wanted, wanted.device())
 
     def release(self, feed: Feed) -> None:
         """Listen no more; the device is closed when nobody listens. May hang as long as its driver does."""
@@ -116,16 +125,20 @@ class Captures:
             )
         return Feed(capture, capture.attach(channel), channel)
 
-    def _running(self, wanted: Wanted) -> Capture | None:
-        """The one of that microphone."""
+    @staticmethod
+    def _known(wanted: Wanted) -> InputDevice | None:
+        """That microphone in the list as it is, which may be old."""
         try:
-            name = wanted.device().stable_name
+            return wanted.device()
         except UnavailableError:
             return None
-        return next((c for c in self._open if not c.ended and c.device.stable_name == name), None)
 
-    def _opened(self, wanted: Wanted) -> Feed:
-        capture = wanted.capture(clock=self._clock, monotonic=self._monotonic)
+    def _running(self, device: InputDevice) -> Capture | None:
+        """The one of that microphone."""
+        return next((c for c in self._open if not c.ended and c.device.stable_name == device.stable_name), None)
+
+    def _opened(self, wanted: Wanted, device: InputDevice) -> Feed:
+        capture = wanted.capture(device, clock=self._clock, monotonic=self._monotonic)
         self._open.append(capture)
         return Feed(capture, capture.ring, wanted.channel or 0)
 

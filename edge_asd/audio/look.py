@@ -19,7 +19,7 @@ from edge_asd.audio.capture import Capture, open_capture
 from edge_asd.audio.devices import InputDevice, list_inputs, resolve
 from edge_asd.errors import UnavailableError
 
-LIMIT_S = 20.0
+LIMIT_S = 9.0
 
 
 @dataclass(frozen=True)
@@ -39,17 +39,17 @@ class Wanted:
         """In PortAudio's list as it is now. Raises UnavailableError."""
         return resolve(self.name, list_inputs(probe=False), self.aliases)
 
-    def listed(self) -> bool:
-        """Whether PortAudio's list, which may be older than the microphone or than its card's number, has that name."""
-        return any(d.name == self.name and not d.problem for d in list_inputs(probe=False))
-
     def capture(
-        self, *, clock: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
+        self,
+        device: InputDevice,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> Capture:
-        """Open it. Raises UnavailableError."""
+        """Open a device of that list. Raises UnavailableError."""
         return open_capture(
             portaudio.load(),
-            self.device(),
+            device,
             self.model_rate_hz,
             channel=self.channel,
             rate_hz=self.rate_hz,
@@ -58,29 +58,50 @@ class Wanted:
         )
 
 
-def look(wanted: Wanted) -> Wanted:
-    """`wanted` under the name and at the rate that a new process opened. Raises UnavailableError, in its words."""
+@dataclass(frozen=True)
+class Found:
+    """What a new process opened: PortAudio's name of it, how many channels it has, and the rate."""
+
+    name: str
+    channels: int
+    rate_hz: int
+
+    def listed(self) -> InputDevice | None:
+        """The same in this process's list; None where that is older than the microphone, or than its card's number."""
+        return next(
+            (d for d in list_inputs(probe=False) if (d.name, d.channels, d.problem) == (self.name, self.channels, "")),
+            None,
+        )
+
+
+def look(wanted: Wanted) -> Found:
+    """Ask. Raises UnavailableError, in the words of the new process, when that cannot open the microphone either."""
     command = [sys.executable, "-m", "edge_asd.audio.look"]
     question = json.dumps(dataclasses.asdict(wanted))
     try:
         done = subprocess.run(command, input=question, capture_output=True, text=True, timeout=LIMIT_S)
     except subprocess.TimeoutExpired as error:
         raise UnavailableError("the audio driver does not answer when asked for its devices") from error
+    *_, answer = ["", *done.stdout.splitlines()]  # a plugin of the driver may have printed before
     if done.returncode:
-        raise UnavailableError(done.stdout.strip() or "the list of devices cannot be read")
-    return dataclasses.replace(wanted, aliases={}, **json.loads(done.stdout))
+        raise UnavailableError(answer.strip() or "the list of devices cannot be read")
+    try:
+        return Found(**json.loads(answer))
+    except (ValueError, TypeError) as error:
+        raise UnavailableError(f"the list of devices cannot be read: {answer!r}") from error
 
 
 def main() -> int:
     """Look; give the exit code."""
     wanted = Wanted(**json.load(sys.stdin))
     try:
-        capture = wanted.capture()
+        device = wanted.device()
+        capture = wanted.capture(device)
     except UnavailableError as error:
         print(error)
         return error.exit_code
     capture.close()
-    print(json.dumps({"name": capture.device.name, "rate_hz": capture.rate_hz}))
+    print(json.dumps({"name": device.name, "channels": device.channels, "rate_hz": capture.rate_hz}))
     return 0
 
 

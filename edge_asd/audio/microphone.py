@@ -216,11 +216,12 @@ class MicrophoneSource:
     def _call(self, call: Callable[[], Any]) -> Any:
         """`call` on the worker's thread. Says once when the driver hangs, then waits in silence; None when stopped."""
         job: Job = self._captures.submit(call)
-        began_s, said = self._monotonic(), False
+        said = False
         while not job.done.wait(POLL_S / 5):
             if self._stopped():
                 return None
-            if not said and self._monotonic() - began_s > HANG_S:
+            # Not since it was submitted: each microphone before this one may take seconds.
+            if not said and self._captures.busy_s() > HANG_S:
                 said = True
                 self._report("lost", f"the driver of {self.name} does not answer; only a restart helps if it stays so")
         return job.result()

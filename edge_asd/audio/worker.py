@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -37,6 +38,7 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._began_s: float | None = None
         threading.Thread(target=self._loop, name=name, daemon=True).start()
 
     def submit(self, call: Callable[[], Any]) -> Job:
@@ -45,10 +47,17 @@ class Worker:
         self._jobs.put(job)
         return job
 
+    def busy_s(self) -> float:
+        """How long the call under way has taken so far; 0 between calls."""
+        began_s = self._began_s
+        return 0.0 if began_s is None else time.monotonic() - began_s
+
     def close(self) -> None:
         """End the thread after the jobs queued so far."""
         self._jobs.put(None)
 
     def _loop(self) -> None:
         while (job := self._jobs.get()) is not None:
+            self._began_s = time.monotonic()
             job.run()
+            self._began_s = None

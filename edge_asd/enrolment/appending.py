@@ -177,7 +177,7 @@ def _scored_before(bundle: Bundle, windows: EnrolledWindows) -> np.ndarray:
 def _mean_rhythms(bundle: Bundle, new: Enrolment, n_old: int, n_new: int) -> np.ndarray | None:
     old, own = bundle.normal.rhythms, new.taken.mean_rhythms()
     if old is None or own is None:
-        return old
+        return own if old is None else old
     return np.average((old.astype(np.float64), own), axis=0, weights=(n_old, n_new))
 
 

@@ -20,7 +20,7 @@ from edge_asd.clips import LOG_MEL_SUFFIX, Clip, read_frames
 from edge_asd.contract import ModelContract
 from edge_asd.enrolment.sound_levels import levels_of
 from edge_asd.errors import DataError
-from edge_asd.explain import loudness_spectra, stretches
+from edge_asd.explain import recording_spectra
 from edge_asd.inference import Embedder
 from edge_asd.scorers import ScorerSpec, features_of, uses_waveform
 from edge_asd.spectra import window_spectra
@@ -183,14 +183,13 @@ def _piece(
         own = features_of(specs, windows, embedder)
         features.append(own)
         spectra_db.append(own["spectrum"] if "spectrum" in own else window_spectra(frames))
-    heard = stretches(clip.frames, contract)
     return HeardPiece(
         features={name: np.concatenate([own[name] for own in features]) for name in features[0]},
         spectra_db=np.concatenate(spectra_db),
         impulsiveness_db=impulsiveness_db(clip.frames),
         n_frames=len(clip),
         frames=clip.frames if keep else None,
-        rhythms=loudness_spectra(heard) if len(heard) else None,
+        rhythms=recording_spectra(clip.frames, contract),
     )
 
 

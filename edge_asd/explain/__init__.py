@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from edge_asd.explain.explaining import explain
 from edge_asd.explain.findings import BandChange, Explanation, Finding
-from edge_asd.explain.rhythm import loudness_spectra, stretch_frames, stretches
+from edge_asd.explain.rhythm import recording_spectra, stretch_frames
 
-__all__ = ["BandChange", "Explanation", "Finding", "explain", "loudness_spectra", "stretch_frames", "stretches"]
+__all__ = ["BandChange", "Explanation", "Finding", "explain", "recording_spectra", "stretch_frames"]

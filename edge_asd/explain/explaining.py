@@ -26,8 +26,8 @@ def explain(
     nearest: int [k], for each the row of `normal_db` to compare it with.
     normal_db: [n, 2 n_mels], mean and standard deviation over time of each enrolled window (`window_spectra`).
     spec: the front end.
-    stretches_db: [m, frames, n_mels], m >= 0, the sound of these windows and as much around them as rhythms need
-        (`rhythm.stretches`).
+    stretches_db: [m, frames, n_mels], m >= 0, the sound of these windows with as much before or around them as
+        rhythms need.
     normal_rhythms: `loudness_spectra` of the enrolled sound, so that the machine's own rhythm is not called new;
         None: not known.
     """

@@ -6,6 +6,7 @@ can be told from its mirror image below; and a frame looks at `n_fft` samples, w
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,8 +20,10 @@ GROUPS = 8
 """Wide bands whose loudness is followed: an impact sounds in many bands at once, their noise does not."""
 PADDING = 4
 """Spectra of loudness are computed this many times finer, so that a line's top is found between the bins."""
-STRETCH_S = 2.05
+STRETCH_S = 2.0
 """Rhythms are sought in stretches of sound no shorter than this, however short the windows that are scored."""
+BATCH = 64
+"""Stretches of a recording that are in memory at once."""
 CYCLES_AT_LEAST = 4.0
 """In a stretch; slower rhythms are the machine's work, and would be guessed from one or two cycles."""
 PROMINENCE, PROMINENCE_OF_ONE = 4.0, 12.0
@@ -75,22 +78,35 @@ def frame_rate_hz(spec: LogMelSpec) -> float:
 
 def stretch_frames(contract: ModelContract) -> int:
     """Frames of a stretch in which rhythms are sought: a window's, or those of `STRETCH_S` where windows are short."""
-    return max(contract.window_frames, round(STRETCH_S * frame_rate_hz(contract.features)))
+    spec = contract.features
+    hops = math.ceil((STRETCH_S * spec.rate_hz - spec.n_fft) / spec.hop_samples)
+    return max(contract.window_frames, 1 + hops)
 
 
-def stretches(frames: np.ndarray, contract: ModelContract, ends: np.ndarray | None = None) -> np.ndarray:
+def stretches(frames: np.ndarray, contract: ModelContract, ends: np.ndarray) -> np.ndarray:
     """Stretches of a recording's frames [n, n_mels]: [k, stretch_frames, n_mels], none of a recording shorter than one.
 
-    ends: one past the last frame of each (where the recording leaves room for it, otherwise of its first stretch);
-        None: half overlapping, all of the recording.
+    ends: one past the last frame of each; one for which that is too early stands for the recording's first stretch.
     """
     size = stretch_frames(contract)
     if len(frames) < size:
         return np.empty((0, size, frames.shape[1]), frames.dtype)
-    if ends is None:
-        ends = np.append(np.arange(size, len(frames), size // 2), len(frames))
     every = np.lib.stride_tricks.sliding_window_view(frames, size, axis=0).transpose(0, 2, 1)
     return every[np.unique(np.maximum(ends, size)) - size]
+
+
+def recording_spectra(frames: np.ndarray, contract: ModelContract) -> np.ndarray | None:
+    """`loudness_spectra` of all of a recording's frames [n, n_mels], its stretches overlapping by half.
+
+    None where it is shorter than one.
+    """
+    size = stretch_frames(contract)
+    if len(frames) < size:
+        return None
+    ends = np.append(np.arange(size, len(frames), size // 2), len(frames))
+    batches = [ends[first : first + BATCH] for first in range(0, len(ends), BATCH)]
+    found = [loudness_spectra(stretches(frames, contract, batch)) for batch in batches]
+    return np.average(found, axis=0, weights=[len(batch) for batch in batches]).astype(np.float32)
 
 
 def loudness_spectra(stretches_db: np.ndarray) -> np.ndarray:

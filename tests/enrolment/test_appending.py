@@ -56,6 +56,18 @@ def test_old_windows_keep_their_domain_and_time(tiny_model: Model, tiny_embedder
     assert tags.domains[:n].sum() == 0 and tags.domains[n:].all()
 
 
+def test_rhythms_of_old_and_new_sound_are_known_together_and_the_new_ones_where_the_old_are_not(
+    tiny_bundle: Bundle, tiny_embedder: Embedder, grown: Bundle, steady_sound
+) -> None:
+    new = blank_enrolment(tiny_bundle, tiny_embedder, DAY_2)
+    new.add_samples(steady_sound(32.0, seed=50, **OTHER_LOAD), "other load", domain="target")
+    own = new.taken.mean_rhythms()
+    old = tiny_bundle.normal.rhythms.astype(np.float64)
+    np.testing.assert_allclose(grown.normal.rhythms, old + (own - old) / 3.0, rtol=0.02, atol=1e-6)  # 64 s and 32 s
+    unknown = dataclasses.replace(tiny_bundle, normal=dataclasses.replace(tiny_bundle.normal, rhythms=None))
+    np.testing.assert_allclose(appended(unknown, new, "a test").normal.rhythms, own, rtol=1e-3, atol=1e-6)
+
+
 def test_what_was_appended_is_told(grown: Bundle, tiny_bundle: Bundle) -> None:
     (entry,) = grown.enrolment["appended"]
     assert entry["domain"] == "target" and entry["source"] == "a test" and entry["at"] == "2023-11-15T22:13:20.000Z"

@@ -12,9 +12,9 @@ from edge_asd.audio.block import AudioBlock
 from edge_asd.bundle.bundle import Bundle, load_bundle, save_bundle
 from edge_asd.enrolment.enrol import Enrolment
 from edge_asd.errors import DataError
-from edge_asd.explain import Explanation, stretch_frames, stretches
+from edge_asd.explain import Explanation, recording_spectra, stretch_frames
 from edge_asd.explain.clip import explain_clip
-from edge_asd.explain.rhythm import loudness_shape
+from edge_asd.explain.rhythm import loudness_shape, loudness_spectra, stretches
 from edge_asd.frontend import log_mel, mel_edges_hz
 
 RATE_HZ = 16000
@@ -122,21 +122,46 @@ def test_blows_too_slow_for_a_window_are_counted_live_and_in_a_clip(tiny_bundle,
 def test_sound_shorter_than_a_stretch_is_explained_without_rhythms(tiny_bundle, steady_sound) -> None:
     contract = tiny_bundle.contract
     frames = log_mel(steady_sound(1.0, seed=7, tone_hz=3000.0), contract.features)
-    assert len(frames) < stretch_frames(contract) and len(stretches(frames, contract)) == 0
+    assert len(frames) < stretch_frames(contract) and len(stretches(frames, contract, np.array([10]))) == 0
     assert explain_clip(frames, tiny_bundle).explanation.findings[0].kind == "tone"
     detector = tiny_bundle.detector()
     (first, *_) = detector.push(AudioBlock(steady_sound(1.0, seed=7, tone_hz=3000.0), 0, 0.0))
     assert detector.explain([first]).findings[0].kind == "tone"
 
 
-def test_stretches_overlap_by_half_and_reach_the_end(tiny_bundle) -> None:
+def test_a_stretch_ends_where_it_is_asked_to(tiny_bundle) -> None:
     contract = tiny_bundle.contract
     size = stretch_frames(contract)
     frames = np.arange(3.0 * size)[:, None].repeat(2, axis=1)
-    assert stretches(frames, contract)[:, 0, 0].tolist() == [0, *(i * (size // 2) for i in range(1, 4)), 2 * size]
-    assert stretches(frames[: size + 3], contract)[:, -1, 0].tolist() == [size - 1, size + 2]
     ends = np.array([5, size, size + 7])
     assert stretches(frames, contract, ends)[:, -1, 0].tolist() == [size - 1, size + 6], "none twice, none begins early"
+
+
+def test_rhythms_of_a_recording_do_not_depend_on_how_much_is_in_memory(tiny_bundle, steady_sound, monkeypatch) -> None:
+    contract = tiny_bundle.contract
+    frames = log_mel(steady_sound(7.0, seed=3), contract.features)
+    together = recording_spectra(frames, contract)
+    assert together.shape == loudness_shape(stretch_frames(contract))
+    monkeypatch.setattr("edge_asd.explain.rhythm.BATCH", 2)
+    np.testing.assert_allclose(recording_spectra(frames, contract), together, rtol=1e-5)
+    size = stretch_frames(contract)
+    ends = [*range(size, len(frames), size // 2), len(frames)]
+    apart = [loudness_spectra(frames[None, end - size : end]) for end in ends]
+    np.testing.assert_allclose(np.mean(apart, axis=0), together, rtol=1e-5)
+
+
+def test_clips_of_two_seconds_tell_their_rhythms_beside_shorter_ones(
+    tiny_model, tiny_embedder, tiny_bundle, steady_sound
+) -> None:
+    enrolment = Enrolment(tiny_model, tiny_embedder)
+    for i in range(20):
+        enrolment.add_samples(steady_sound(2.0 if i % 2 else 1.5, seed=i), f"clip {i}")
+    rhythms = enrolment.finish({}).normal.rhythms
+    assert rhythms.shape == tiny_bundle.normal.rhythms.shape
+    short = Enrolment(tiny_model, tiny_embedder)
+    for i in range(20):
+        short.add_samples(steady_sound(1.5, seed=i), f"clip {i}")
+    assert short.finish({}).normal.rhythms is None
 
 
 def test_rhythms_of_windows_that_are_no_stretch_are_not_known(tiny_bundle, tmp_path) -> None:

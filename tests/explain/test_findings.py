@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from edge_asd.contract import LogMelSpec
-from edge_asd.explain import Explanation, Finding, explain, loudness_spectra
-from edge_asd.explain.rhythm import loudness_shape
+from edge_asd.explain import Explanation, Finding, explain
+from edge_asd.explain.rhythm import loudness_shape, loudness_spectra
 from edge_asd.explain.tones import prominence
 from edge_asd.frontend import log_mel
 from edge_asd.spectra import window_spectra
