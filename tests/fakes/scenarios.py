@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from edge_asd.errors import EdgeAsdError
 
 FOLDER = Path(os.environ["FAKE_MICROPHONES"])
 RETRY_S = (0.3, 0.6)
+FOREVER = 10**6
 
 
 def control(name: str, word: str) -> None:
@@ -57,12 +59,16 @@ class Run:
                 self.stop.set()
         return self
 
+    def kinds(self) -> list[str]:
+        """Of the events so far."""
+        return [event.kind for event in self.events]
+
     def report(self, keep: str = "") -> dict[str, Any]:
         """Everything but the samples, which go to the file `keep`."""
         if keep:
             np.save(FOLDER / keep, np.concatenate([b.samples for b in self.blocks]))
         return {
-            "kinds": [e.kind for e in self.events],
+            "kinds": self.kinds(),
             "details": [e.detail for e in self.events],
             "lost": [e.lost_samples for e in self.events],
             "sizes": [b.samples.size for b in self.blocks],
@@ -125,6 +131,22 @@ def together(runs: dict[str, Run], n_blocks: dict[str, int], at: dict[str, dict[
         thread.join()
 
 
+def beside(run: Run, others: Callable[[], Any], until: Callable[[], bool]) -> None:
+    """Listen to one microphone, do `others` once it has given sound, and stop some blocks after `until` is true."""
+    begun = threading.Event()
+    listener = threading.Thread(target=run.listen, args=(FOREVER, {4: begun.set}))
+    listener.start()
+    begun.wait()
+    others()
+    while not until():
+        time.sleep(0.05)
+    enough = len(run.blocks) + 3
+    while len(run.blocks) < enough:
+        time.sleep(0.05)
+    run.stop.set()
+    listener.join()
+
+
 def shared_device() -> dict[str, Any]:
     captures = Captures()
     runs = {f"channel{c}": Run("mic48", 48000, channel=c, captures=captures) for c in (0, 1)}
@@ -146,7 +168,16 @@ def one_of_two_appears_late() -> dict[str, Any]:
     control("mic16", "unplug")
     captures = Captures()
     runs = {name: Run(name, captures=captures, wait=True) for name in ("mic16", "spare")}
-    together(runs, {"mic16": 3, "spare": 24}, {"spare": {4: lambda: control("mic16", "run")}})
+    late = threading.Thread(target=runs["mic16"].listen, args=(3,))
+    late.start()
+
+    def plug_in() -> None:
+        while "waiting" not in runs["mic16"].kinds():
+            time.sleep(0.05)
+        control("mic16", "run")
+        late.join()
+
+    beside(runs["spare"], plug_in, lambda: "back" in runs["spare"].kinds())
     captures.close()
     return {name: run.report() for name, run in runs.items()}
 
@@ -165,9 +196,7 @@ def late_beside_an_old_list(**old: Any) -> dict[str, Any]:
     look.list_inputs, portaudio.refresh = old_list, refresh
     captures = Captures()
     runs = {name: Run(name, captures=captures, wait=True) for name in ("spare", "mic16")}
-    late = threading.Thread(target=runs["mic16"].listen, args=(8,))
-    runs["spare"].listen(12, {4: late.start})
-    late.join()
+    beside(runs["spare"], lambda: runs["mic16"].listen(8), lambda: "back" in runs["spare"].kinds())
     captures.close()
     return {name: run.report() for name, run in runs.items()}
 
@@ -196,15 +225,10 @@ def one_of_two_stays_away() -> dict[str, Any]:
         name: Run(alias, captures=captures, aliases={alias: name})
         for alias, name in (("fan", "mic16"), ("pump", "spare"))
     }
-    threads = [
-        threading.Thread(target=runs["mic16"].listen, args=(99, {2: lambda: control("mic16", "unplug")})),
-        threading.Thread(target=runs["spare"].listen, args=(16,)),
-    ]
-    for thread in threads:
-        thread.start()
-    threads[1].join()
+    away = threading.Thread(target=runs["mic16"].listen, args=(FOREVER, {2: lambda: control("mic16", "unplug")}))
+    beside(runs["spare"], away.start, lambda: runs["mic16"].kinds().count("waiting") >= 2)
     runs["mic16"].stop.set()
-    threads[0].join()
+    away.join()
     captures.close()
     return {"tried": tried, **{name: run.report() for name, run in runs.items()}}
 
