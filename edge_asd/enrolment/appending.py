@@ -23,6 +23,7 @@ from edge_asd.calibration.thresholds import Calibration, fit_stream
 from edge_asd.enrolment.enrol import DEFAULT_CLIP_PERCENTILE, Enrolment
 from edge_asd.enrolment.enrolled_windows import FOLDS, EnrolledWindows
 from edge_asd.enrolment.known_windows import KnownWindows
+from edge_asd.enrolment.repeats import HeardBefore
 from edge_asd.enrolment.retention import Retention
 from edge_asd.enrolment.sound_levels import SoundBaseline
 from edge_asd.errors import DataError
@@ -46,6 +47,7 @@ def blank_enrolment(bundle: Bundle, embedder: Embedder | None, enrolled_s: float
         enrolled_s=enrolled_s,
         strict=strict,
         keep_frames=bundle.frames is not None,
+        before=HeardBefore(bundle.normal.spectra, thinned=len(bundle.normal) < len(bundle.enrolment_scores.pieces)),
     )
 
 

@@ -25,6 +25,7 @@ from edge_asd.enrolment.enrolled_windows import EnrolledWindows
 from edge_asd.enrolment.hearing import HeardClip, hear_clip, hear_frames, hear_samples
 from edge_asd.enrolment.known_windows import KnownWindows
 from edge_asd.enrolment.outliers import Outlier, find_outliers
+from edge_asd.enrolment.repeats import HeardBefore
 from edge_asd.enrolment.retention import Retention, further_percent
 from edge_asd.enrolment.saturation import Saturation, saturation
 from edge_asd.enrolment.sound_levels import SoundBaseline
@@ -66,6 +67,7 @@ class Enrolment:
     session_allowance: times further than the enrolled sound other days are taken to lie, 1 = not at all; None: as
         `edge_asd.calibration.sessions` judges the enrolment.
     aggregation: how windows become one score; None: chosen by the sound.
+    before: what was enrolled so far; a recording of that is left out, and `repeated` names it.
 
     Raises DataError for scorers that the model gives nothing for, and for frames to keep of a model that hears the
     waveform: it could not be fitted to them.
@@ -84,6 +86,8 @@ class Enrolment:
     keep_frames: bool = False
     session_allowance: float | None = None
     aggregation: Aggregation | None = None
+    before: HeardBefore = field(default_factory=HeardBefore)
+    repeated: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     _taken: TakenPieces = field(default_factory=TakenPieces)
     _seconds: float = 0.0
@@ -172,6 +176,9 @@ class Enrolment:
         """
         for problem in heard.problems:
             self._refuse(f"{name}: {problem}")
+        if self.before.take(np.concatenate([piece.spectra_db for piece in heard.pieces])):
+            self.repeated.append(name)
+            return
         if heard.level_dbfs is not None:
             self._levels_dbfs.append(heard.level_dbfs)
         if heard.levels is not None and len(heard.levels):
@@ -182,6 +189,8 @@ class Enrolment:
 
     def outliers(self) -> tuple[Outlier, ...]:
         """Stretches of the sound taken so far that are unlike all the rest, in order; see `enrolment.outliers`."""
+        if not self._taken.pieces:
+            return ()
         windows, taken = self.windows(), self._taken
         distances = windows.cross_fitted(self.scorers)
         return find_outliers(distances, taken.names(), taken.starts_s(), self.model.contract.window_s)
@@ -202,10 +211,16 @@ class Enrolment:
         return saturation(distances, windows.pieces, self._seconds)
 
     def check_length(self) -> None:
-        """Raise DataError under 10 s of sound, if strict."""
+        """Raise DataError under 10 s of sound, if strict; warn of sound that was left out because it came again."""
+        if self.repeated:
+            many = f" and {len(self.repeated) - 1} more" if len(self.repeated) > 1 else ""
+            self.warnings.append(f"{self.repeated[0]}{many}: this sound was enrolled before and counts once")
+        if self.repeated and not self._seconds:
+            raise DataError("all of this sound was enrolled before", remedy="give sound that was not heard yet")
         if self.strict and self._seconds < MIN_ENROLMENT_S - 0.05:
+            what = "new normal sound" if self.repeated else "normal sound"
             raise DataError(
-                f"{self._seconds:.1f} s of normal sound, at least {MIN_ENROLMENT_S:.0f} s are needed",
+                f"{self._seconds:.1f} s of {what}, at least {MIN_ENROLMENT_S:.0f} s are needed",
                 remedy=f"enrol more; {ADVISED_ENROLMENT_S:.0f} s is the least advised, ten minutes are good",
             )
 
