@@ -41,7 +41,9 @@ def test_a_copy_under_another_name_counts_once(tiny_model, tiny_embedder, clips)
     assert any("copy of 0 and 11 more: this sound was enrolled before" in text for text in bundle.enrolment["warnings"])
 
 
-def test_sound_that_is_appended_again_is_left_out_and_nothing_else(tiny_model, tiny_embedder, clips, tmp_path) -> None:
+def test_sound_that_is_appended_again_is_left_out_and_nothing_else(
+    tiny_model, tiny_embedder, clips, steady_sound, tmp_path
+) -> None:
     save_bundle(bundle_of(clips[:CLIPS], tiny_model, tiny_embedder), tmp_path / "fan.asd")
     bundle = load_bundle(tmp_path / "fan.asd")
     for round_ in range(4):
@@ -60,6 +62,9 @@ def test_sound_that_is_appended_again_is_left_out_and_nothing_else(tiny_model, t
         new.add_samples(clip, "once more")
     assert new.outliers() == ()
     with pytest.raises(DataError, match="all of this sound was enrolled before"):
+        appended(bundle, new)
+    new.add_samples(steady_sound(5.0, seed=999), "a little more")
+    with pytest.raises(DataError, match="5.0 s of new normal sound, at least 10 s"):
         appended(bundle, new)
 
 
