@@ -64,7 +64,7 @@ def test_sound_that_is_appended_again_is_left_out_and_nothing_else(
     with pytest.raises(DataError, match="all of this sound was enrolled before"):
         appended(bundle, new)
     new.add_samples(steady_sound(5.0, seed=999), "a little more")
-    with pytest.raises(DataError, match="5.0 s of new normal sound, at least 10 s"):
+    with pytest.raises(DataError, match=r"5\.0 s of new normal sound, at least 10 s"):
         appended(bundle, new)
 
 
