@@ -66,6 +66,12 @@ def find_clips(paths: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return clips
 
 
+def sound_hz(path: Path) -> int:
+    """The rate of a sound file. Raises DataError, MissingInputError, StorageError."""
+    with _SoundFile(path) as sound:
+        return sound.rate_hz
+
+
 class FileSource:
     """A file played as a stream, never loaded whole.
 
@@ -100,6 +106,11 @@ class FileSource:
             raise
         self._block_s = BLOCK_S if paced else FAST_BLOCK_S
         self._pacer = Pacer(rate_hz, paced=paced, clock=clock, stop=stop, sleep=sleep)
+
+    @property
+    def heard_hz(self) -> int:
+        """The file's own rate."""
+        return self._sound.rate_hz
 
     @property
     def note(self) -> str:

@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from edge_asd.cli.progress import Once, Progress, confirmed, note
+from edge_asd.cli.reach import differ, rates_text
 from edge_asd.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def take_clips(
 
     sessions: each path that is named is a session of its own. Raises DataError, MissingInputError.
     """
-    from edge_asd.audio.files import find_clips
+    from edge_asd.audio.files import find_clips, sound_hz
+    from edge_asd.clips import LOG_MEL_SUFFIX
 
     named = [(clip, path) for path in paths for clip in find_clips([path])]
     first: dict[Path, tuple[Path, str]] = {}
@@ -47,11 +49,14 @@ def take_clips(
     if len(clips) < len(named):
         note(f"warning: {len(named) - len(clips)} clips were named twice and count once")
     progress, say_once, refused = Progress(len(clips)), Once(), []
+    rates_hz: set[int] = set()
     try:
         for done, (clip, path) in enumerate(clips, 1):
             group = path if sessions else None
             try:
                 enrolment.add_clip(clip, config.audio.channel, group, domain=domain, on_note=say_once)
+                if clip.suffix != LOG_MEL_SUFFIX:
+                    rates_hz.add(sound_hz(clip))
             except DataError as error:
                 # All of them are named in one run; enrolling the rest would hide that sound is missing.
                 refused.append(error)
@@ -64,7 +69,10 @@ def take_clips(
         for reason in refused:
             note(reason)
         raise DataError(f"{len(refused)} of {len(clips)} clips cannot be enrolled", remedy="leave them out")
-    return {"source": f"{len(clips)} clips"}
+    if differ(rates_hz, enrolment.model.contract.features.rate_hz):
+        rates = rates_text(rates_hz).replace(",", ", ")
+        note(f"warning: clips of {rates} Hz were enrolled together, whose upper bands differ: use one source of sound")
+    return {"source": f"{len(clips)} clips", "sound_hz": rates_text(rates_hz)}
 
 
 def listen(

@@ -147,6 +147,8 @@ class _Shared:
 
     def _source(self, machine: Watched, bundle: Bundle, live: Callable[[], LiveRun]) -> AudioSource:
         """live: gives the run that hears of the microphone, once there is one."""
+        from edge_asd.audio.files import FileSource
+        from edge_asd.cli.reach import tell_reach
         from edge_asd.cli.sources import open_input, open_microphone
 
         args, stop, clock = self.args, self.stop, self.clock
@@ -155,12 +157,16 @@ class _Shared:
             given = open_input(args.input, machine.audio, rate_hz, paced=not args.fast, stop=stop, clock=clock)
             if given.note:
                 note(f"{given.name}: {given.note}")
+            if isinstance(given, FileSource):
+                tell_reach(given.name, given.heard_hz, bundle.provenance, rate_hz)
             return given
 
         def on_event(event: SourceEvent) -> None:
             live().report(event.kind, event.detail, event.lost_samples / rate_hz, event.at)
             if event.kind == "opened" and source.note:
                 note(f"{source.name}: {source.note}")
+            if event.kind == "opened":
+                tell_reach(source.name, source.heard_hz, bundle.provenance, rate_hz)
             if event.kind in ("opened", "back"):
                 live().microphone(
                     source.stable_name,
