@@ -180,6 +180,8 @@ class _Server(ThreadingHTTPServer):
 
     def server_bind(self) -> None:
         """Bind; the base class would ask the name server who we are, and wait for its answer."""
+        # Fetches of the run before linger in TIME-WAIT for a minute; a port that somebody listens on stays refused.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])

@@ -159,6 +159,20 @@ def test_a_port_that_is_taken_is_said_at_the_start(registry: CollectorRegistry, 
         MetricsServer(registry, "no.such.host.invalid", 0, token=Secret(b"x"))
 
 
+def test_a_run_begun_anew_listens_although_fetches_of_the_one_before_linger(registry: CollectorRegistry) -> None:
+    before = MetricsServer(registry, "127.0.0.1", 0, token=None)
+    with socket.create_connection(("127.0.0.1", before.port), timeout=10) as client:
+        client.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+        while client.recv(65536):  # to its end: the side that hangs up first keeps the connection in TIME-WAIT
+            pass
+    before.close()
+    with socket.socket() as plain, pytest.raises(OSError, match="in use"):
+        plain.bind(("127.0.0.1", before.port))
+    again = MetricsServer(registry, "127.0.0.1", before.port, token=None)
+    assert fetched(again.port)[0] == 200
+    again.close()
+
+
 def test_connections_that_are_only_held_cost_no_more_than_their_number(
     server: MetricsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
