@@ -30,7 +30,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "A window of sound is scored at every step of the model; the score is the mean over --smoothing seconds of "
         "windows; an alarm starts once the score has been above the threshold for --confirm seconds. The three are "
         "independent, and their sum is the delay of an alarm.\n\n"
-        "Ctrl-C and SIGTERM end the run with a summary and exit code 0.",
+        "Ctrl-C and SIGTERM end the run with a summary and exit code 0. A store that cannot be written never ends the "
+        "listening; what it has not taken by the end is counted on stderr, and the exit code is then 74.",
         examples=(
             "edge-asd run --bundle fan.asd --device mic0 --config fan.yaml",
             "edge-asd run --bundle fan.asd --input yesterday.flac --fast --json",

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from edge_asd.cli.bundles import opened_bundle
 from edge_asd.cli.machines import Watched
 from edge_asd.cli.progress import note
-from edge_asd.errors import DataError, EdgeAsdError
+from edge_asd.errors import DataError, EdgeAsdError, StorageError
 
 if TYPE_CHECKING:
     from edge_asd.audio.block import AudioSource
@@ -61,16 +61,20 @@ def watch_machines(machines: list[Watched], args: argparse.Namespace, config: Co
     with closed_at_end(sinks), _closing(captures), stop_on_signals(stop):
         if len(machines) == 1:
             _run_alone(shared, machines[0])
-            return 0
-        ends = watch(
-            {machine.name: functools.partial(shared.run_of, machine) for machine in machines},
-            shared.sink,
-            stop=stop,
-            clock=clock,
-            retry_s=RETRY_S if args.wait else None,
-        )
-    failures = [end for end in ends.values() if isinstance(end, EdgeAsdError)]
-    return failures[0].exit_code if failures and not stop.is_set() else 0
+            failures = []
+        else:
+            ends = watch(
+                {machine.name: functools.partial(shared.run_of, machine) for machine in machines},
+                shared.sink,
+                stop=stop,
+                clock=clock,
+                retry_s=RETRY_S if args.wait else None,
+            )
+            failures = [end for end in ends.values() if isinstance(end, EdgeAsdError)]
+    if failures and not stop.is_set():
+        return failures[0].exit_code
+    # Known only now that all is closed, and said by the store itself.
+    return StorageError.exit_code if store.unstored else 0
 
 
 def _ways_out(config: Config, machines: Iterable[str], clock: RunClock) -> list[Sink]:

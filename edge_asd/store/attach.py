@@ -35,6 +35,11 @@ class StoreParts:
         """Bytes used and free where events are kept, and what is wrong; None where nothing is kept."""
         return None if self._store is None else self._store.disk()
 
+    @property
+    def unstored(self) -> int:
+        """Events that the card did not take, once the sinks are closed."""
+        return 0 if self._store is None else self._store.unstored
+
 
 def store_parts(
     *,

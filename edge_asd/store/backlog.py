@@ -24,11 +24,13 @@ class Entry:
     """Something for the database.
 
     kind: EVENTS or MINUTES: minutes are given up first. apply: writes it. stored: called once it is on the card.
+    event: which event it tells of, its start as its end; empty for what is none.
     """
 
     kind: str
     apply: Callable[[Ledger], None]
     stored: Callable[[], None] = lambda: None
+    event: str = ""
 
 
 class Backlog:
@@ -36,6 +38,7 @@ class Backlog:
 
     def __init__(self) -> None:
         self._entries: deque[Entry] = deque()
+        self._in_hand: list[Entry] = []
         self._clips: deque[ClipJob] = deque()
         self._changed = threading.Condition()
         self._urgent = False
@@ -104,13 +107,20 @@ class Backlog:
         with self._changed:
             taken = list(self._entries)
             self._entries.clear()
+            self._in_hand = taken
             self._urgent = False
             self._working = True
             return taken, self._clips.popleft() if self._clips else None
 
+    def written(self) -> None:
+        """What was taken last is on the card."""
+        with self._changed:
+            self._in_hand = []
+
     def give_back(self, entries: list[Entry]) -> None:
         """They could not be written: they come first again, and are due."""
         with self._changed:
+            self._in_hand = []
             self._entries.extendleft(reversed(entries))
             self._urgent = True
             self._trim()
@@ -126,13 +136,14 @@ class Backlog:
         with self._changed:
             return self._changed.wait_for(lambda: not (self._working or self._urgent or self._clips), timeout_s)
 
-    def clips_wait(self) -> bool:
-        """Whether there is another clip."""
-        return bool(self._clips)
-
     def waiting(self) -> int:
-        """Entries not written yet."""
-        return len(self._entries)
+        """Entries and clips that nobody has taken yet."""
+        return len(self._entries) + len(self._clips)
+
+    def events_unwritten(self) -> int:
+        """How many events are not on the card, or not with all that is to be told of them."""
+        with self._changed:
+            return len({entry.event for entry in (*self._in_hand, *self._entries) if entry.event})
 
     def _trim(self) -> None:
         if len(self._entries) <= ENTRIES_AT_MOST:

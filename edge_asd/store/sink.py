@@ -103,6 +103,11 @@ class EventStore:
         """Bytes used and free, and what is wrong with the store ("fault", None for nothing); never waits."""
         return self._writer.disk()
 
+    @property
+    def unstored(self) -> int:
+        """Events that are lost because the card did not take them; complete once the store is closed."""
+        return self._writer.unstored
+
     def write(self, record: Record) -> None:
         """Take one record."""
         self._follow_clock()
@@ -151,7 +156,8 @@ class EventStore:
     def _alarm(self, record: AlarmRecord) -> None:
         machine, event = record.machine, record.event
         stored = functools.partial(self._stored, machine, event.id, event.state)
-        self._put(EVENTS, Ledger.put_alarm, alarm_row(record), urgent=True, stored=stored)
+        of = f"alarm {machine}/{event.id}"
+        self._put(EVENTS, Ledger.put_alarm, alarm_row(record), urgent=True, stored=stored, event=of)
         if event.state != "start" or machine not in self._rings:
             return
         ring, spec = self._rings[machine]
@@ -183,7 +189,7 @@ class EventStore:
         )
         row = self._repeats.take(heard)
         if row is not None:
-            self._put(EVENTS, Ledger.put_heard, row, urgent=True)
+            self._put(EVENTS, Ledger.put_heard, row, urgent=True, event=_heard(row))
         else:
             self._begin_batch(record.time)
 
@@ -213,7 +219,8 @@ class EventStore:
     def _own_trouble(self, at: float, message: str) -> None:
         """On the writing thread: the store's own troubles belong into the store."""
         heard = Heard("", "health", "store", None, None, message, at, 0.0, True)
-        self._put(EVENTS, Ledger.put_heard, heard.row(self._number()), urgent=True)
+        row = heard.row(self._number())
+        self._put(EVENTS, Ledger.put_heard, row, urgent=True, event=_heard(row))
 
     def _end_of(self, machine: str) -> None:
         if machine in self._rings:
@@ -239,7 +246,7 @@ class EventStore:
     def _flush(self) -> None:
         """Have what only waits for its batch written now."""
         for row in self._repeats.changed():
-            self._put(EVENTS, Ledger.put_heard, row, urgent=False)
+            self._put(EVENTS, Ledger.put_heard, row, urgent=False, event=_heard(row))
         self._batch = None
         self._backlog.wake()
 
@@ -255,8 +262,13 @@ class EventStore:
         *,
         urgent: bool,
         stored: Callable[[], None] = lambda: None,
+        event: str = "",
     ) -> None:
-        self._backlog.add(Entry(kind, lambda ledger: how(ledger, row), stored), urgent=urgent)
+        self._backlog.add(Entry(kind, lambda ledger: how(ledger, row), stored, event), urgent=urgent)
+
+
+def _heard(row: Row) -> str:
+    return f"heard {row['number']}"
 
 
 def _places(event: AlarmEvent, ring: ClipRing, rate_hz: int) -> tuple[int, int]:

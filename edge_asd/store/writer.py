@@ -34,6 +34,8 @@ class Writer:
 
     run, began: see `Ledger`. clock: UTC seconds. warn: told what goes wrong, for the journal.
     told: given (time, what) that the store itself should keep about its own troubles.
+
+    `unstored` counts the events that are lost because the card did not take them; complete once it is closed.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Writer:
         self._retry_at = 0.0
         self._clip_bytes = 0
         self._disk: dict[str, Any] | None = None
+        self._reason = ""
+        self.unstored = 0
         self._thread = threading.Thread(target=self._loop, name="edge-asd store", daemon=True)
         self._thread.start()
 
@@ -69,11 +73,21 @@ class Writer:
         return None if known is None else {**known, "fault": fault}
 
     def close(self) -> None:
-        """Write what waits, once more if need be, and end; a card that hangs is left behind."""
+        """Write what waits, once more if need be, and end; a card that hangs is left behind. Says what is lost."""
+        first = not self._backlog.closing
         self._backlog.close()
         self._thread.join(CLOSING_S)
-        if self._thread.is_alive():
-            self._say(f"the card does not answer; {self._backlog.waiting()} entries and more are not written")
+        if not first:
+            return
+        hangs = self._thread.is_alive()
+        if hangs:
+            self._reason = "the card does not answer"
+        self.unstored += self._backlog.events_unwritten() + self._backlog.lost(EVENTS)
+        if self.unstored:
+            events = "1 event" if self.unstored == 1 else f"{self.unstored} events"
+            self._say(f"{events} of this run could not be stored, lost with its end: {self._reason}")
+        elif hangs:
+            self._say(self._reason)
 
     def _say(self, words: str) -> None:
         self._warn(f"store {self._directory}: {words}")
@@ -82,7 +96,7 @@ class Writer:
         last = False
         while True:
             well = self._work()
-            if last and not (well and self._backlog.clips_wait()):
+            if last and not (well and self._backlog.waiting()):
                 break
             self._backlog.wait(self._retry_at, time.monotonic)
             last = self._backlog.closing
@@ -96,9 +110,12 @@ class Writer:
             ledger = self._opened()
             written = self._written(ledger, entries)
             entries = []
+            self._backlog.written()
             for entry in written:
                 entry.stored()
-            self._outages.end(EVENTS, self._backlog.lost(EVENTS))
+            lost = self._backlog.lost(EVENTS)
+            self.unstored += lost
+            self._outages.end(EVENTS, lost)
             if job is not None:
                 self._keep_clip(ledger, job)
                 job = None
@@ -130,6 +147,8 @@ class Writer:
                 written.append(entry)
             except _OUR_FAULT as error:
                 self._say(f"fault in edge-asd itself: one of the {entry.kind} cannot be written: {error}")
+                self._reason = str(error)
+                self.unstored += entry.kind == EVENTS
         return written
 
     def _affordable(self, entries: list[Entry]) -> list[Entry]:
@@ -224,8 +243,8 @@ class Writer:
             self._ledger = None
         if job is not None:
             self._backlog.lose(CLIPS, 1)
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        self._outages.begin(EVENTS, f"{reason}; they wait in memory")
+        self._reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        self._outages.begin(EVENTS, f"{self._reason}; they wait in memory")
 
     def _make_way(self, ledger: Ledger) -> None:
         """A full card: the oldest clips go for the sake of the events."""

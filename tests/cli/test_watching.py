@@ -214,6 +214,22 @@ def test_run_on_a_file_alarms_where_the_sound_changes(
     assert log.read_text() == out
 
 
+def test_events_that_no_store_took_are_told_at_the_end_of_a_run_that_went_on_listening(
+    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file where the store should be")
+    words = ["--bundle", str(room / "fan.asd"), "--input", str(room / "ill.wav"), "--fast", "--confirm", "1"]
+    assert main(["run", *words, "--smoothing", "1", "--store", str(taken)]) == 74
+    out, err = capsys.readouterr()
+    assert [record["state"] for record in json_lines(out) if record["type"] == "alarm"] == ["start", "end"]
+    assert json_lines(out)[-1]["reason"] == "ended"
+    told = [record for record in json_lines(out) if record["type"] != "score" and record.get("state") != "end"]
+    words_at_end = f"{len(told)} events of this run could not be stored, lost with its end: File exists"
+    assert err.splitlines()[-1] == f"edge-asd: store {taken}: {words_at_end}"
+    assert main(["run", *words, "--smoothing", "1", "--store", str(tmp_path / "store")]) == 0
+
+
 def test_standard_input_gives_the_scores_of_the_file(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bundle, clip = str(room / "fan.asd"), room / "well.wav"
     assert main(["run", "--bundle", bundle, "--input", str(clip), "--fast"]) == 0

@@ -331,6 +331,7 @@ def test_listening_never_waits_for_a_card_that_hangs(
     assert store._backlog.waiting() <= 500
     store.close()
     assert "does not answer" in stores.said[-1]
+    assert "2001 events of this run could not be stored" in stores.said[-1]
     hung.set()
 
 

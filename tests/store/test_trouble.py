@@ -226,6 +226,35 @@ def test_a_full_card_takes_the_clips_first_and_the_events_wait_in_memory(
     assert any("full" in words for words in told)
 
 
+def test_what_is_not_on_the_card_at_the_end_is_counted_by_events(stores: Opened, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("where the store should be")
+    store = stores(directory=tmp_path / "file")
+    for i in range(2):
+        store.write(alarm_at(NOON + 100.0 * i))
+        store.write(alarm_at(NOON + 100.0 * i, "end"))
+    store.write(score_at(NOON))
+    store.close()
+    store.close()
+    words = f"store {tmp_path / 'file'}: 2 events of this run could not be stored, lost with its end: File exists"
+    assert [said for said in stores.said if "could not be stored" in said] == [words]
+    assert store.unstored == 2
+
+
+def test_a_card_that_takes_all_at_the_very_end_has_lost_nothing(stores: Opened, tmp_path: Path) -> None:
+    place = tmp_path / "file"
+    place.write_text("where the store should be")
+    store = stores(directory=place)
+    store.write(alarm_at(NOON))
+    assert not store.settle(0.2)
+    place.unlink()
+    store.close()
+    assert store.unstored == 0
+    assert not any("could not be stored" in said for said in stores.said)
+    with Reader(place) as reader:
+        told = [e["message"] for e in reader.events(Query()) if e["type"] == "health"]
+    assert told == ["events: File exists; they wait in memory; written again, none of them lost"]
+
+
 def test_the_last_of_a_card_belongs_to_the_events(stores: Opened, small_card: Path) -> None:
     store = stores(directory=small_card / "store", limits=Limits(10**9, 400_000))
     assert store.settle()
