@@ -10,20 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_asd.errors import ConfigError, StorageError, UnavailableError
+from edge_asd.errors import StorageError, UnavailableError
 from edge_asd.outputs.delivery import Backoff, Receiver
 from edge_asd.outputs.message import Chosen
 from edge_asd.outputs.mqtt import Broker, MqttLink, own_name
 from edge_asd.outputs.outlet import Outlet
 from edge_asd.outputs.queue import DiskQueue
 from edge_asd.outputs.secrets import Secret, read_secret
-from edge_asd.outputs.tls import client_context
+from edge_asd.outputs.settled import hook_of, mqtt_context, webhook_of
 from edge_asd.outputs.topics import Topics
 from edge_asd.state import state_directory
 
 if TYPE_CHECKING:
-    import ssl
-
     from edge_asd.config import Config
     from edge_asd.config.ways_out import MqttConfig, WebhookConfig
     from edge_asd.monitor.records import Record
@@ -114,19 +112,10 @@ class _Making:
             import paho.mqtt.client  # noqa: F401 (here, not on a thread nobody watches)
         except ImportError as error:
             raise _missing("paho-mqtt", "mqtt", "mqtt.host") from error
+        context = mqtt_context(wanted)
         password = self._secret("mqtt.password_file", wanted.password_file)
-        if password is not None and wanted.user is None:
-            raise ConfigError("mqtt.password_file without mqtt.user", remedy="name the user, too")
-        context = _context("mqtt", wanted) if wanted.tls else None
-        if context is None:
-            for key in ("ca_file", "cert_file", "key_file"):
-                if getattr(wanted, key) is not None:
-                    raise ConfigError(f"mqtt.{key} is set and TLS is off", remedy="set mqtt.tls: true")
-            if password is not None:
-                self._warn("warning: mqtt: the password crosses the network unencrypted; mqtt.tls: true mends it")
-        for key in ("topic", "discovery_prefix"):
-            if any(c in "+#\0" for c in getattr(wanted, key)):
-                raise ConfigError(f"mqtt.{key} is {getattr(wanted, key)!r}", remedy="leave out + and #")
+        if context is None and password is not None:
+            self._warn("warning: mqtt: the password crosses the network unencrypted; mqtt.tls: true mends it")
         broker = Broker(
             host,
             wanted.port or (MQTT_TLS_PORT if wanted.tls else MQTT_PORT),
@@ -151,28 +140,16 @@ class _Making:
         self._outlet("mqtt", queue, link, Chosen())
 
     def webhook(self, wanted: WebhookConfig, url: str) -> None:
-        from edge_asd.outputs.webhook import Webhook
-
         secret = self._secret("webhook.secret_file", wanted.secret_file)
         token = self._secret("webhook.token_file", wanted.token_file)
-        tls = url.lower().startswith("https:")
-        if not tls and token is not None:
+        receiver = webhook_of(wanted, url, secret=secret, token=token, clock=self._clock)
+        if token is not None and not url.lower().startswith("https:"):
             self._warn("warning: webhook: the token crosses the network unencrypted; a https URL mends it")
-        receiver = Webhook(
-            url,
-            timeout_s=wanted.timeout_s,
-            secret=secret,
-            token=token,
-            context=_context("webhook", wanted) if tls else None,
-            clock=self._clock,
-        )
         self._outlet("webhook", self._queue("webhook"), receiver, Chosen(alarms_only=wanted.send == "alarms"))
 
-    def hook(self, command: Sequence[str]) -> None:
-        from edge_asd.outputs.hook import Hook
-
+    def hook(self, command: tuple[str, ...]) -> None:
         wanted = self._config.hook
-        receiver = Hook(command, timeout_s=wanted.timeout_s, environment=self._environment)
+        receiver = hook_of(wanted, command, self._environment)
         self._outlet("hook", self._queue("hook"), receiver, Chosen(alarms_only=wanted.send == "alarms"))
 
     def prometheus(self, port: int) -> None:
@@ -253,7 +230,3 @@ def _missing(package: str, extra: str, setting: str) -> UnavailableError:
         f"{setting} is set, and the package {package} is not installed",
         remedy=f"pip install 'edge-asd[{extra}]'",
     )
-
-
-def _context(section: str, wanted: MqttConfig | WebhookConfig) -> ssl.SSLContext:
-    return client_context(section, ca_file=wanted.ca_file, cert_file=wanted.cert_file, key_file=wanted.key_file)

@@ -136,11 +136,7 @@ class MetricsServer:
     """
 
     def __init__(self, registry: CollectorRegistry, address: str, port: int, *, token: Secret | None) -> None:
-        if token is None and not is_loopback(address):
-            raise ConfigError(
-                f"prometheus.address {address} can be reached by others, and no token is set",
-                remedy="set prometheus.token_file, or leave the address at 127.0.0.1",
-            )
+        refuse_reachable(address, has_token=token is not None)
         try:
             self._server = _Server(address, port, registry, token)
         except (OSError, OverflowError) as error:
@@ -157,6 +153,15 @@ class MetricsServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def refuse_reachable(address: str, *, has_token: bool) -> None:
+    """Raise ConfigError for an address that others can reach, unless a token is asked of them."""
+    if not has_token and not is_loopback(address):
+        raise ConfigError(
+            f"prometheus.address {address} can be reached by others, and no token is set",
+            remedy="set prometheus.token_file, or leave the address at 127.0.0.1",
+        )
 
 
 def is_loopback(address: str) -> bool:

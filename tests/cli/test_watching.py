@@ -330,3 +330,40 @@ def test_config_check_says_right_or_where_it_is_wrong(tmp_path: Path, capsys: py
     assert capsys.readouterr().err.startswith(
         f"edge-asd: {config}:2: unknown key 'devize' in audio; did you mean 'device'"
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("webhook: {url: 'ftp://x'}", 2, "webhook.url is no address of the web"),
+        ("webhook: {url: 'https://x', cert_file: none.pem}", 2, "webhook.cert_file: "),
+        ("prometheus: {port: 9464, address: 0.0.0.0}", 2, "prometheus.address 0.0.0.0 can be reached by others"),
+        ("hook: {command: [/nonexist/horn]}", 2, "hook.command: /nonexist/horn is no program that can be run"),
+        ("mqtt: {host: localhost, tls: true, ca_file: nope.pem}", 2, "mqtt.ca_file: "),
+        ("mqtt: {host: localhost, password_file: secret}", 2, "mqtt.password_file without mqtt.user"),
+        ("mqtt:\n  host: localhost\n  topic: 'a/#'", 4, "mqtt.topic is 'a/#'; leave out + and #"),
+        ("machines: {fan: {device: mic0}}", 2, "machines.fan has no bundle"),
+        ("machines: {a: {bundle: a.asd, device: m}, b: {bundle: b.asd, device: m}}", None, "machines a and b both"),
+        ("model: {public_key: fan.yaml}", 2, "model.public_key: "),
+    ],
+)
+def test_config_check_refuses_what_a_run_would_with_the_same_words(
+    tmp_path: Path, text: str, line: int | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "fan.yaml"
+    config.write_text(f"# the fan\n{text}\n")
+    assert main(["config", "check", str(config)]) == 78
+    out, err = capsys.readouterr()
+    place = config if line is None else f"{config}:{line}"
+    assert out == ""
+    assert err.startswith(f"edge-asd: {place}: {words}")
+    assert err.count("\n") == 1
+
+
+def test_config_check_leaves_to_the_run_what_only_a_run_can_tell(tmp_path: Path) -> None:
+    config = tmp_path / "fan.yaml"
+    config.write_text(
+        "webhook: {url: 'https://x', secret_file: 'credential:web'}\nhook: {command: [sh, -c, 'true']}\n"
+        "prometheus: {port: 9464, address: 0.0.0.0, token_file: none}\nmachines: {fan: {bundle: f.asd, device: m}}\n"
+    )
+    assert main(["config", "check", str(config)]) == 0
