@@ -32,7 +32,7 @@ def watched(config: Config, chosen: str | None, flags: Mapping[str, object]) -> 
     """The machines of the config, or the one that `model` and `audio` set.
 
     chosen: watch only the machine of this name. flags: what was given on the command line; it is said of one machine.
-    Raises UsageError, ConfigError (two machines that claim one microphone).
+    Raises UsageError, ConfigError (a machine without bundle or microphone, two that claim one microphone).
     """
     if chosen is not None and chosen not in config.machines:
         known = list(config.machines)
@@ -66,6 +66,11 @@ def _one(name: str, machine: MachineConfig, config: Config, flags: Mapping[str, 
     if bundle is None:
         raise ConfigError(
             f"machines.{name} has no bundle", remedy="set its bundle: FILE.asd (edge-asd enroll makes it)"
+        )
+    if audio.device is None and flags.get("input") is None:
+        raise ConfigError(
+            f"machines.{name} has no device",
+            remedy=f"set machines.{name}.device, or audio.device for all (`edge-asd devices` lists them)",
         )
     return Watched(name, Path(bundle), audio)
 

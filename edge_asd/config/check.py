@@ -27,6 +27,8 @@ KINDS = {
 
 TEXTS = ("text", "path", "secret")
 """Kinds whose value is text as it stands."""
+_ITEM = {"kind": "text"}
+"""Of a list of words, and of a map of names to device names."""
 CREDENTIAL = "credential:"
 """Before the name of a credential that systemd hands to the service, in place of a path."""
 
@@ -38,6 +40,13 @@ def checked(value: Any, limits: Mapping[str, Any], where: str) -> Any:
             return None
         raise ConfigError(f"{where} is empty", remedy=f"give {_allowed(limits)} or leave it out")
     kind = limits["kind"]
+    if kind == "words" and isinstance(value, (list, tuple)) and value:
+        return tuple(checked(word, _ITEM, f"{where}, word {n}") for n, word in enumerate(value, 1))
+    if kind == "names" and isinstance(value, Mapping):
+        return {
+            checked(name, _ITEM, f"{where}, one of its names"): checked(device, _ITEM, f"{where}.{name}")
+            for name, device in value.items()
+        }
     fits = {
         "text": isinstance(value, str) and value != "",
         "path": isinstance(value, str) and value != "",
@@ -46,23 +55,21 @@ def checked(value: Any, limits: Mapping[str, Any], where: str) -> Any:
         "budget": isinstance(value, str) and _is_budget(value),
         "allowance": isinstance(value, (int, float, str)) and _is_allowance(str(value)),
         "size": isinstance(value, (int, str)) and not isinstance(value, bool) and _bytes(value) is not None,
-        "names": isinstance(value, Mapping) and all(isinstance(x, str) and x for kv in value.items() for x in kv),
         "switch": isinstance(value, bool),
-        "words": isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(x, str) and x for x in value),
         "secret": isinstance(value, str) and value not in ("", CREDENTIAL),
-    }[kind]
+    }.get(kind, False)  # words that are no list, names that are no map
     if fits and kind == "size":
         value = _bytes(value)
     if not fits or not _in_range(value, limits):
-        hint = " (quote it to make it text)" if kind in TEXTS and not isinstance(value, str) else ""
-        raise ConfigError(f"{where} is {_shown(value)}", remedy=f"give {_allowed(limits)}{hint}")
+        can_be_quoted = kind in TEXTS and not isinstance(value, (str, list, tuple, Mapping))
+        hint = " (quote it to make it text)" if can_be_quoted else ""
+        shown = "an empty list" if kind == "words" and isinstance(value, (list, tuple)) else _shown(value)
+        raise ConfigError(f"{where} is {shown}", remedy=f"give {_allowed(limits)}{hint}")
     if kind == "allowance":
         return str(value)
     if kind == "number":
         return float(value)
-    if kind == "words":
-        return tuple(value)
-    return dict(value) if kind == "names" else value
+    return value
 
 
 def _is_budget(text: str) -> bool:

@@ -229,14 +229,11 @@ def _plain(loader: Any, node: Any, kind: str) -> Any:
     import yaml
 
     if isinstance(node, yaml.SequenceNode):
-        if kind != "words" or not all(isinstance(item, yaml.ScalarNode) for item in node.value):
-            return []
-        return [loader.construct_object(item) for item in node.value]
+        return [_plain(loader, item, "text") for item in node.value] if kind == "words" else []
     if isinstance(node, yaml.MappingNode):
         if kind != "names":
             return {}
-        pairs = [(k, v) for k, v in node.value]
-        if not all(isinstance(n, yaml.ScalarNode) for pair in pairs for n in pair):
-            return []
-        return {loader.construct_object(k): loader.construct_object(v) for k, v in pairs}
+        # A name that is no text is told as such; as a key of a dict it must be hashable.
+        names = [loader.construct_object(k) if isinstance(k, yaml.ScalarNode) else () for k, _ in node.value]
+        return {name: _plain(loader, v, "text") for name, (_, v) in zip(names, node.value, strict=True)}
     return loader.construct_object(node)

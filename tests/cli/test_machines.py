@@ -58,6 +58,16 @@ def test_a_machine_without_a_bundle_is_a_wrong_config() -> None:
         watched(plant(fan=MachineConfig(device="mic0")), None, {})
 
 
+def test_a_machine_without_a_microphone_is_a_wrong_config_unless_a_file_is_its_sound() -> None:
+    config = Config(machines={"fan": MachineConfig("fan.asd"), "pump": MachineConfig("pump.asd", device="mic1")})
+    with pytest.raises(ConfigError, match=r"machines\.fan has no device; set machines\.fan\.device, or audio\.device"):
+        watched(config, None, {})
+    with pytest.raises(ConfigError, match=r"machines\.fan has no device"):
+        watched(config, "fan", {})
+    (fan,) = watched(config, "fan", {"input": "fan.wav"})
+    assert (fan.name, fan.audio.device) == ("fan", None)
+
+
 def run_plant(folder: Path, *words: str) -> tuple[int, list[dict[str, Any]], str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("EDGE_ASD_")}
     command = [sys.executable, "-m", "edge_asd", "run", "--config", str(folder / "plant.yaml"), "--json", *words]

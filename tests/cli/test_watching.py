@@ -343,6 +343,7 @@ def test_config_check_says_right_or_where_it_is_wrong(tmp_path: Path, capsys: py
         ("mqtt: {host: localhost, password_file: secret}", 2, "mqtt.password_file without mqtt.user"),
         ("mqtt:\n  host: localhost\n  topic: 'a/#'", 4, "mqtt.topic is 'a/#'; leave out + and #"),
         ("machines: {fan: {device: mic0}}", 2, "machines.fan has no bundle"),
+        ("machines: {fan: {bundle: fan.asd}}", 2, "machines.fan has no device"),
         ("machines: {a: {bundle: a.asd, device: m}, b: {bundle: b.asd, device: m}}", None, "machines a and b both"),
         ("model: {public_key: fan.yaml}", 2, "model.public_key: "),
     ],

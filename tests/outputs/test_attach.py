@@ -182,7 +182,7 @@ def test_nothing_listens_unless_metrics_are_asked_for(place: Path, text: str, n_
         ("hook: {command: [/no/such/program]}", 78, "is no program that can be run"),
         ("hook: {command: ls -l}", 78, "give a list of words"),
         ("hook: {command: []}", 78, "give a list of words"),
-        ("hook: {command: [a, [b]]}", 78, "give a list of words"),
+        ("hook: {command: [a, [b]]}", 78, "hook.command, word 2 is a list; give text"),
     ],
 )
 def test_what_is_wrong_is_refused_at_the_start(
