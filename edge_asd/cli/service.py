@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 180
 """Longer than the unit's own TimeoutStartSec, so that systemd's verdict comes first."""
+WITHOUT_SYSTEMD = {
+    "install": "watch with edge-asd run, or write the files into an image with --root DIR",
+    "uninstall": "take the files out of an image with --root DIR; a run by hand ends with Ctrl-C",
+    "status": "ask edge-asd status, or watch with edge-asd run, which shows how it fares",
+    "logs": "edge-asd run tells the same where it is started; edge-asd events shows what a run with --store kept",
+}
+"""What to do in place of each action."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -170,7 +177,7 @@ def _uninstall(args: argparse.Namespace) -> int:
 def _status(args: argparse.Namespace) -> int:
     from edge_asd.cli.status import print_status
 
-    _systemd("systemctl")
+    _systemd("systemctl", args.action)
     shown = subprocess.run(
         ["systemctl", "show", "edge-asd", "--property=ActiveState,SubState,NRestarts,Result,StatusText"],
         capture_output=True,
@@ -182,7 +189,7 @@ def _status(args: argparse.Namespace) -> int:
 
 
 def _logs(args: argparse.Namespace) -> int:
-    _systemd("journalctl")
+    _systemd("journalctl", args.action)
     command = ["journalctl", "--unit=edge-asd", "--no-pager"]
     command += [f"--since={args.since}"] if args.since else []
     command += [f"--lines={args.lines}"] if args.lines is not None else []
@@ -195,9 +202,9 @@ def _root(args: argparse.Namespace) -> Path:
         if not args.root.is_dir():
             raise MissingInputError(f"--root {args.root}: no such directory", remedy="make it, or mount the card there")
         return Path(args.root)
-    _systemd("systemctl")
+    _systemd("systemctl", args.action)
     if os.geteuid() != 0:
-        raise StorageError("only root can install a service", remedy="run it with sudo")
+        raise StorageError(f"only root can {args.action} a service", remedy="run it with sudo")
     return Path("/")
 
 
@@ -216,12 +223,9 @@ def _microphone(device: str, alias: str, *, look: bool) -> Microphone:
         return Microphone(alias, device)
 
 
-def _systemd(program: str) -> None:
+def _systemd(program: str, action: str) -> None:
     if not Path("/run/systemd/system").is_dir() or shutil.which(program) is None:
-        raise UnavailableError(
-            "systemd does not run here",
-            remedy="use edge-asd run, or write the files into an image with --root DIR",
-        )
+        raise UnavailableError("systemd does not run here", remedy=WITHOUT_SYSTEMD[action])
 
 
 def _call(*command: str) -> None:

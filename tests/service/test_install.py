@@ -127,11 +127,21 @@ def test_a_program_in_a_home_that_the_unit_hides_is_told(
     assert hidden_home(Path("/opt/edge-asd"), Path("/homestead")) is None
 
 
-def test_without_systemd_the_error_names_the_way_out(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("action", ["install", "uninstall", "status", "logs"])
+def test_without_systemd_the_error_names_a_way_out_that_there_is(
+    action: str, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     if Path("/run/systemd/system").is_dir():
         pytest.skip("systemd runs here")
-    assert main(["service", "status"]) == 69
-    assert "edge-asd run" in capsys.readouterr().err
+    more = ["--bundle", str(bundle), "--device", "mic0"] if action == "install" else []
+    assert main(["service", action, *more]) == 69
+    remedy = capsys.readouterr().err.split("systemd does not run here; ")[1]
+    assert main(["service", action, "--help"]) == 0
+    assert ("--root DIR" in remedy) == ("--root DIR" in capsys.readouterr().out)
+    assert ("write the files" in remedy) == (action == "install")
+
+
+def test_no_action_is_a_usage_error() -> None:
     assert main(["service"]) == 2
 
 
