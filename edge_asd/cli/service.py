@@ -47,7 +47,18 @@ def add_parser(subparsers: Subparsers) -> None:
         ),
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", title="actions", parser_class=Parser)
-    install = actions.add_parser("install", help="write unit, config and udev rule; start the service")
+    install = new_command(
+        actions,
+        "install",
+        summary="write unit, config and udev rule; start the service",
+        description="Write unit, config, bundle and, for a USB microphone, a udev rule; start the service and wait "
+        "for its first score. Run again, it upgrades in place and keeps the config. Needs root, or --root.",
+        examples=(
+            "sudo edge-asd service install --bundle fan.asd --device mic0",
+            "sudo edge-asd service install --bundle fan.asd --device mic0 --network",
+            "edge-asd service install --bundle fan.asd --device mic0 --root /mnt/card",
+        ),
+    )
     install.add_argument("--bundle", type=Path, required=True, metavar="FILE.asd", help="the machine's bundle")
     install.add_argument(
         "--device", required=True, metavar="NAME", help="microphone, by a name `edge-asd devices` prints"
@@ -60,14 +71,38 @@ def add_parser(subparsers: Subparsers) -> None:
     install.add_argument("--network", action="store_true", help="let the service use the network (MQTT, webhooks)")
     install.add_argument("--replace-config", action="store_true", help="write the config anew even if there is one")
     install.add_argument("--program", metavar="PATH", help="the edge-asd to start (default: this one)")
-    uninstall = actions.add_parser("uninstall", help="stop the service and remove unit and udev rule")
+    uninstall = new_command(
+        actions,
+        "uninstall",
+        summary="stop the service and remove unit and udev rule",
+        description="Stop the service and remove unit and udev rule. Config, bundles, events and clips are kept unless "
+        "--purge is given. Needs root, or --root.",
+        examples=("sudo edge-asd service uninstall", "sudo edge-asd service uninstall --purge"),
+    )
     uninstall.add_argument("--purge", action="store_true", help="also remove config, bundles, events and clips")
     for action in (install, uninstall):
         action.add_argument(
-            "--root", type=Path, metavar="DIR", help="of a system that is not running: only write files"
+            "--root", type=Path, metavar="DIR", help="of a system that is not running: only its files are touched"
         )
-    actions.add_parser("status", help="what systemd and the service itself say")
-    logs = actions.add_parser("logs", help="the journal of the service")
+    new_command(
+        actions,
+        "status",
+        summary="what systemd and the service itself say",
+        description="What systemd says of the service, then what `edge-asd status` does.\n\n"
+        "The exit code is 0 when every machine is being listened to, else 69.",
+        examples=("edge-asd service status",),
+    )
+    logs = new_command(
+        actions,
+        "logs",
+        summary="the journal of the service",
+        description="What the service told, out of systemd's journal. Other users than root must be in the group adm "
+        "or systemd-journal to read it. The exit code is that of journalctl.",
+        examples=(
+            "edge-asd service logs --since -1h",
+            "edge-asd service logs --lines 20 --follow",
+        ),
+    )
     logs.add_argument("--since", metavar="TIME", help="as journalctl takes it: -1h, today, 2026-01-31 12:00")
     logs.add_argument("--lines", type=int, metavar="N", help="only the last N lines")
     logs.add_argument("--follow", action="store_true", help="go on with new lines until Ctrl-C")

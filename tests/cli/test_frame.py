@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ from edge_asd.cli import frame, main, score
 from edge_asd.cli.frame import COMMANDS
 from edge_asd.config.settings import SECTIONS, fields_of
 
-HELPS = [[], *([name] for name in COMMANDS), ["config", "check"]]
+ACTIONS = [["config", "check"], *(["service", action] for action in ("install", "uninstall", "status", "logs"))]
+HELPS = [[], *([name] for name in COMMANDS), *ACTIONS]
 
 
 @pytest.mark.parametrize("words", HELPS, ids=lambda words: " ".join(words) or "edge-asd")
@@ -22,14 +24,14 @@ def test_every_help_has_examples(words: list[str], capsys: pytest.CaptureFixture
     assert main([*words, "--help"]) == 0
     out, err = capsys.readouterr()
     assert out.startswith("usage: edge-asd")
-    assert "examples:\n  edge-asd " in out
+    assert re.search(r"examples:\n  (sudo )?edge-asd ", out)
     assert max(len(line) for line in out.splitlines()) <= 120
     assert err == ""
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_commands_help_lists_the_exit_codes(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    main([name, "--help"])
+@pytest.mark.parametrize("words", HELPS, ids=lambda words: " ".join(words) or "edge-asd")
+def test_every_help_lists_the_exit_codes(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main([*words, "--help"])
     out = capsys.readouterr().out
     for code in (0, 2, 65, 66, 69, 70, 74, 78, 130):
         assert f"{code} " in out.split("exit codes:")[1]
