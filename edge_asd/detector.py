@@ -144,6 +144,15 @@ class Detector:
         """From the next window on, compare with this: the same scorers, knowing more."""
         self._normal = normal
 
+    def rehearse(self) -> None:
+        """Score a window of silence and forget it: what takes memory takes it now, before anybody listens.
+
+        Where there is too little, some libraries end the process with a word on a stream that a microphone's driver,
+        once open, has had silenced (`edge_asd.audio.portaudio`).
+        """
+        self.push(AudioBlock(np.zeros(self._window_samples, np.float32), 0, 0.0))
+        self.reset()
+
     def push(self, block: AudioBlock) -> list[WindowScore]:
         """Take the next block of the stream; give the windows it completes, oldest first."""
         if block.gap_samples:

@@ -249,3 +249,10 @@ def test_reset_forgets_the_stream(tiny_bundle, steady_sound) -> None:
     detector.reset()
     blocks = blocks_of(steady_sound(3.0, seed=15), [], first_position=999)
     assert_same(run(detector, blocks), run(detector_of(tiny_bundle), blocks))
+
+
+def test_a_rehearsal_leaves_no_trace(tiny_bundle, steady_sound) -> None:
+    samples = steady_sound(3.0, seed=5)
+    rehearsed = detector_of(tiny_bundle)
+    rehearsed.rehearse()
+    assert_same(run(rehearsed, blocks_of(samples, [])), run(detector_of(tiny_bundle), blocks_of(samples, [])))

@@ -87,7 +87,7 @@ def no_card_at_boot() -> dict[str, Any]:
 def starved() -> dict[str, Any]:
     """No memory to start with, for a while: systemd tries again and again, and one day it works."""
     limit = DROP_INS / "memory.conf"
-    limit.write_text("[Service]\nLimitAS=300M\n")
+    limit.write_text("[Service]\nLimitAS=150M\n")
     tools.systemctl("daemon-reload")
     os.kill(tools.main_pid(), signal.SIGKILL)
     before = int(tools.shown("NRestarts")["NRestarts"])

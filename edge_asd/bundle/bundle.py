@@ -231,8 +231,7 @@ def load_bundle(path: Path, *, check: Callable[[bytes], None] | None = None) -> 
         len(bundle.clip_calibration.fusion.shapes),
         *{len(live.fusion.shapes) for live in bundle.live_calibrations},
     )
-    rhythms = bundle.normal.rhythms
-    if found != expected or (rhythms is not None and rhythms.shape != loudness_shape(stretch_frames(contract))):
+    if found != expected:
         raise DataError(f"{path}: the bank does not fit the model's contract", remedy="enrol again")
     return bundle
 
@@ -249,10 +248,9 @@ def _model(manifest: dict[str, Any], members: dict[str, bytes]) -> Model:
 
 
 def _rhythms(arrays: Mapping[str, Mapping[str, np.ndarray]], contract: ModelContract) -> np.ndarray | None:
-    """None where there are none, or those of single windows shorter than a stretch, which edge-asd once measured."""
+    """None where there are none, or they are of shorter stretches, as edge-asd once measured them in single windows."""
     power = arrays.get("rhythms", {}).get("power")
-    short = loudness_shape(contract.window_frames)
-    return None if power is None or power.shape == short != loudness_shape(stretch_frames(contract)) else power
+    return power if power is not None and power.shape == loudness_shape(stretch_frames(contract)) else None
 
 
 def _described(network: Network) -> dict[str, str]:

@@ -145,6 +145,7 @@ class _Shared:
             false_alarms=None if wanted.false_alarms is None else Budget.parse(wanted.false_alarms),
             confirm_s=self.config.alarm.confirm_s,
         )
+        detector.rehearse()
         if wanted.false_alarms is not None:
             note(f"{machine}: {detector.calibration.promise}")
         return detector

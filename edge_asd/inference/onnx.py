@@ -37,8 +37,10 @@ class OnnxGraph:
     def __init__(self, network: bytes, ends: Ends, engine: Engine) -> None:
         try:
             import onnxruntime
-        except ImportError as error:
+        except ModuleNotFoundError as error:
             raise UnavailableError("onnxruntime is not installed", remedy=RUNTIMES[0].mend) from error
+        except ImportError as error:
+            raise UnavailableError(f"onnxruntime cannot be loaded: {error}", remedy=RUNTIMES[0].mend) from error
         self._session = _session(network, engine)
         first = self._session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.runtime = f"onnxruntime{'' if first == 'cpu' else f'-{first}'} {onnxruntime.__version__}"

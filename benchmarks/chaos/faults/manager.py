@@ -96,7 +96,7 @@ def no_card(trial: Trial) -> None:
 @fault(
     "systemd-start-without-memory",
     AREA,
-    by="LimitAS=300M by a drop-in for three starts, then without it",
+    by="LimitAS=150M by a drop-in for three starts, then without it",
     holds="systemd tries again and again, for ever; once there is memory it listens",
 )
 def starved(trial: Trial) -> None:

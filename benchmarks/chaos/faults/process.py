@@ -13,7 +13,7 @@ from benchmarks.chaos.fault import fault
 from benchmarks.chaos.trial import Trial
 
 AREA = "process"
-MEMORY_BYTES = 400 << 20
+MEMORY_BYTES = 300 << 20
 """Of address space: too little for the network's runtime."""
 
 
