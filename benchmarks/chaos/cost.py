@@ -72,6 +72,7 @@ def measure(room: Room, folder: Path) -> dict[str, Any]:
         "title": "What the service costs",
         "how": f"{machine()}. CPU of two hours of sound, without the start: `edge-asd score` of the recordings, and "
         f"`edge-asd run` of the same sound as a stream with store, clips, status, watchdog, webhook and Prometheus on; "
+        "`score` has the network hear many windows at once, the service each as it comes; "
         f"median of {RUNS}. Bytes as benchmarks/store.py counts them.",
         "held": beyond <= SHARE_PERCENT and written <= BYTES_A_DAY,
         "rows": [
