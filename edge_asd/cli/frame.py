@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_asd import __version__
-from edge_asd.cli.parsing import EXIT_CODES, Parser
+from edge_asd.cli.parsing import EXIT_CODES, Parser, with_signed_values
 from edge_asd.cli.progress import note
 from edge_asd.config.nearest import nearest
 from edge_asd.errors import EdgeAsdError, MissingInputError, StorageError, UsageError
@@ -118,7 +118,7 @@ def _dispatch(words: list[str]) -> int:
             package = entry.dist.name if entry.dist else "?"
             own = package == "edge-asd"
             subparsers.add_parser(name, help="on a workstation" if own else f"from the package {package}")
-    args, unknown = parser.parse_known_args(words)
+    args, unknown = parser.parse_known_args(with_signed_values(words))
     if unknown:
         (subparsers.choices[args.command] if args.command else parser).refuse(unknown)
     if args.command is None:

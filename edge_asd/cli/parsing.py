@@ -43,6 +43,22 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"unknown flag {word}", remedy=f"did you mean {meant}? See {self.prog} --help")
 
 
+def with_signed_values(words: Sequence[str]) -> list[str]:
+    """Give an option its value where that starts with "-" and a digit: `--since -1h` becomes `--since=-1h`.
+
+    argparse takes such a word for a flag unless it is a number and nothing more.
+    """
+    joined: list[str] = []
+    for i, word in enumerate(words):
+        if word == "--":  # only names follow
+            return [*joined, *words[i:]]
+        if re.match(r"-\d", word) and joined and re.fullmatch(r"--[a-z][a-z0-9-]*", joined[-1]):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
 def new_command(
     subparsers: Subparsers, name: str, *, summary: str, description: str, examples: Sequence[str]
 ) -> Parser:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge_asd import errors
-from edge_asd.cli import frame, main, score
+from edge_asd.cli import frame, main, score, service
 from edge_asd.cli.frame import COMMANDS
 from edge_asd.config.settings import SECTIONS, fields_of
 
@@ -81,6 +81,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--demo", "--bundle", "fan.asd"], "--bundle has no place there"),
         (["run", "--demo", "--device", "mic0"], "--device has no place there"),
         (["run", "--channel", "left"], "invalid int value: 'left'"),
+        (["events", "--limit", "-1x"], "argument --limit: '-1x'"),
     ],
 )
 def test_a_mistyped_line_is_answered_with_what_was_meant(
@@ -92,6 +93,18 @@ def test_a_mistyped_line_is_answered_with_what_was_meant(
     assert meant in err
     assert err.startswith("edge-asd: ")
     assert err.count("\n") == 1
+
+
+def test_a_time_back_from_now_is_the_value_of_its_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(service, "run", lambda args: asked.append(args.since) or 0)
+    assert main(["service", "logs", "--since", "-1h"]) == 0
+    assert asked == ["-1h"]
+
+
+def test_a_negative_budget_gets_the_budgets_own_answer(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["enroll", "a.wav", "--out", "a.asd", "--false-alarms", "-1/week"])
+    assert "--false-alarms is '-1/week'; give a false-alarm budget such as 1/week" in capsys.readouterr().err
 
 
 def failing(error: BaseException) -> object:

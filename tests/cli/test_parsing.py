@@ -6,7 +6,7 @@ import argparse
 
 import pytest
 
-from edge_asd.cli.parsing import Parser, duration_s, size_bytes
+from edge_asd.cli.parsing import Parser, duration_s, size_bytes, with_signed_values
 from edge_asd.errors import UsageError
 
 
@@ -58,3 +58,20 @@ def test_flags_are_never_abbreviated() -> None:
 def test_a_stray_word_is_named() -> None:
     with pytest.raises(UsageError, match="unexpected argument 'stray'"):
         Parser(prog="x").refuse(["stray"])
+
+
+@pytest.mark.parametrize(
+    ("line", "joined"),
+    [
+        ("service logs --since -1h --follow", "service logs --since=-1h --follow"),
+        ("enroll --false-alarms -1/week a.wav", "enroll --false-alarms=-1/week a.wav"),
+        ("x --snr -5 --channel 0", "x --snr=-5 --channel 0"),
+        ("x --since=now -1h", "x --since=now -1h"),
+        ("run --input -", "run --input -"),
+        ("x a -1h", "x a -1h"),
+        ("-1h", "-1h"),
+        ("score --json -- --since -1h", "score --json -- --since -1h"),
+    ],
+)
+def test_a_value_that_starts_with_a_minus_and_a_digit_is_the_options_before_it(line: str, joined: str) -> None:
+    assert with_signed_values(line.split()) == joined.split()
