@@ -12,10 +12,11 @@ from edge_asd.cli.parsing import Subparsers, new_command
 from edge_asd.cli.progress import Once, note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from edge_asd.bundle.bundle import Bundle
+    from edge_asd.errors import EdgeAsdError
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -26,8 +27,8 @@ def add_parser(subparsers: Subparsers) -> None:
         summary="score recordings against a bundle, one line a clip",
         description="Score whole recordings. Each line of standard output holds, separated by tabs: path, score (0 to "
         "100, higher is more anomalous), threshold (always 50), `normal` or `anomalous`, and where in the clip the "
-        "worst window lies, in seconds.\n\nA clip that cannot be read is named on stderr and the others go on; the "
-        "exit code is then that of the first failure.",
+        "worst window lies, in seconds.\n\nA clip that cannot be read, a path that is not there and a directory "
+        "without a clip are named on stderr and the others go on; the exit code is then that of the first failure.",
         examples=(
             "edge-asd score --bundle fan.asd today.wav",
             "edge-asd score --bundle fan.asd recordings/ --json | jq 'select(.anomalous)'",
@@ -41,25 +42,39 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Score every clip; 0, or the exit code of the first that could not be."""
-    from edge_asd.audio.files import find_clips
     from edge_asd.cli.bundles import opened_bundle
     from edge_asd.errors import EdgeAsdError
 
     config = loaded_config(args).config
     bundle = opened_bundle(config)
-    clips = find_clips(args.paths)
     exit_code = 0
-    say_once = Once()
-    for clip in clips:
-        try:
-            result = scored(clip, bundle, config.audio.channel, say_once)
-        except EdgeAsdError as error:
-            note(error)
-            exit_code = exit_code or error.exit_code
+    for result in _results(args.paths, bundle, config.audio.channel):
+        if isinstance(result, EdgeAsdError):
+            note(result)
+            exit_code = exit_code or result.exit_code
             continue
         print(json.dumps(result, ensure_ascii=False) if args.json else as_line(result))
         sys.stdout.flush()
     return exit_code
+
+
+def _results(paths: list[str], bundle: Bundle, channel: int | None) -> Iterator[dict[str, Any] | EdgeAsdError]:
+    """Clip by clip its result or why there is none, and why a path names no clip."""
+    from edge_asd.audio.files import find_clips
+    from edge_asd.errors import EdgeAsdError
+
+    say_once = Once()
+    for path in paths:
+        try:
+            clips = find_clips([path])
+        except EdgeAsdError as error:
+            yield error
+            continue
+        for clip in clips:
+            try:
+                yield scored(clip, bundle, channel, say_once)
+            except EdgeAsdError as error:
+                yield error
 
 
 def scored(clip: Path, bundle: Bundle, channel: int | None, on_note: Callable[[str], None]) -> dict[str, Any]:

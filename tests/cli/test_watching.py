@@ -167,6 +167,19 @@ def test_score_goes_on_after_a_bad_clip_and_says_so_in_its_exit_code(
     assert "empty.wav: the file is empty" in err
 
 
+def test_score_goes_on_after_a_path_that_names_no_clip(
+    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "hollow").mkdir()
+    paths = [room / "well.wav", tmp_path / "none.wav", room / "empty.wav", tmp_path / "hollow", room / "ill.wav"]
+    assert main(["score", "--bundle", str(room / "fan.asd"), *map(str, paths)]) == 66
+    out, err = capsys.readouterr()
+    assert [line.split("\t")[0] for line in out.splitlines()] == [str(room / "well.wav"), str(room / "ill.wav")]
+    assert "none.wav: no such file or directory" in err
+    assert "hollow: no audio file in this directory" in err
+    assert err.count("\n") == 3
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
