@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_asd import __version__
+from edge_asd.cli import INTERRUPTED
 from edge_asd.cli.parsing import EXIT_CODES, Parser, with_signed_values
 from edge_asd.cli.progress import note
 from edge_asd.config.nearest import nearest
@@ -39,12 +40,12 @@ COMMANDS = (
 """Built-in commands in the order of the help; each is the module of that name beside this one."""
 EXTRA_COMMANDS = "edge_asd.commands"
 """Entry-point group of commands that other packages bring: modules with `add_parser(subparsers)` and `run(args)`."""
-INTERRUPTED, PIPE_CLOSED, SOFTWARE_FAULT = 130, 141, 70
-"""128 + SIGINT, 128 + SIGPIPE (as a shell reports them), EX_SOFTWARE."""
+PIPE_CLOSED, SOFTWARE_FAULT = 141, 70
+"""128 + SIGPIPE (as a shell reports it), EX_SOFTWARE."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line (default: the process's own); give the exit code. Never ends with a traceback."""
+    """As `edge_asd.cli.main`."""
     words = list(sys.argv[1:] if argv is None else argv)
     _mend_streams()
     try:

@@ -142,6 +142,24 @@ def test_errors_become_one_line_and_an_exit_code(
     assert err.count("\n") == 1
 
 
+@pytest.mark.parametrize("module", ["edge_asd.cli.frame", "argparse", "edge_asd.cli.bench"])
+def test_an_interrupt_among_the_imports_is_quiet(module: str) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.modules.pop('argparse', None)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "sys.argv[1:] = ['--version']\n"
+        "import edge_asd.__main__ as program; sys.exit(program.main())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
 def test_the_traceback_is_there_for_those_who_ask(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
