@@ -26,7 +26,7 @@ from edge_asd.enrolment.hearing import HeardClip, hear_clip, hear_frames, hear_s
 from edge_asd.enrolment.known_windows import KnownWindows
 from edge_asd.enrolment.outliers import Outlier, find_outliers
 from edge_asd.enrolment.repeats import HeardBefore
-from edge_asd.enrolment.retention import Retention, further_percent
+from edge_asd.enrolment.retention import Retention, check_budget, further_percent
 from edge_asd.enrolment.saturation import Saturation, saturation
 from edge_asd.enrolment.sound_levels import SoundBaseline
 from edge_asd.enrolment.taken import TakenPieces
@@ -69,8 +69,8 @@ class Enrolment:
     aggregation: how windows become one score; None: chosen by the sound.
     before: what was enrolled so far; a recording of that is left out, and `repeated` names it.
 
-    Raises DataError for scorers that the model gives nothing for, and for frames to keep of a model that hears the
-    waveform: it could not be fitted to them.
+    Raises DataError for scorers that the model gives nothing for, for a bank budget that holds no window, and for
+    frames to keep of a model that hears the waveform: it could not be fitted to them.
     """
 
     model: Model
@@ -99,6 +99,8 @@ class Enrolment:
         contract = self.model.contract
         self.scorers = self.scorers or parse_scorers(default_scorers(contract))
         check_specs(self.scorers, contract)
+        if self.bank_budget_bytes is not None:
+            check_budget(self.scorers, contract, self.bank_budget_bytes)
         if self.keep_frames and uses_waveform(self.scorers, contract):
             raise DataError(
                 f"{contract.name} hears the waveform: it cannot be fitted anew to log-mel frames",

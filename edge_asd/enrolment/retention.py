@@ -13,12 +13,14 @@ import numpy as np
 
 from edge_asd.bank.compaction import DEFAULT_METHOD, kept_rows
 from edge_asd.bank.tags import TAG_BYTES
+from edge_asd.contract import ModelContract
 from edge_asd.enrolment.enrolled_windows import EnrolledWindows
 from edge_asd.enrolment.known_windows import row_arrays
 from edge_asd.errors import DataError
 from edge_asd.scorers import Features, Scorer, ScorerSpec
 from edge_asd.scorers.scorer import SEED
 from edge_asd.scorers.space import Space
+from edge_asd.scorers.views import SPECTRUM, VIEWS
 from edge_asd.spectra import SpectrumBank
 
 
@@ -100,6 +102,18 @@ class Retention:
             if not any(own.dtype == known.dtype and np.array_equal(own, known) for known in arrays):
                 arrays.append(own)
         return TAG_BYTES * len(kept) + sum(array.nbytes for array in arrays)
+
+
+def check_budget(specs: Sequence[ScorerSpec], contract: ModelContract, budget_bytes: int) -> None:
+    """Raise DataError for a budget that holds no window, before one was heard: any of them takes as much."""
+    rng = np.random.default_rng(SEED)
+
+    def row(width: int) -> np.ndarray:
+        return rng.standard_normal((1, width), np.float32)
+
+    features = {spec.features: row(spec.width(contract)) for spec in specs}
+    spectra_db = features.get(SPECTRUM, row(VIEWS[SPECTRUM].width(contract)))  # the same, where a scorer compares them
+    Retention(specs, features, spectra_db, np.zeros(1, bool), budget_bytes)
 
 
 def further_percent(compacted: np.ndarray, everything: np.ndarray) -> float:

@@ -16,7 +16,7 @@ from edge_asd.inference import Embedder
 from edge_asd.spectra import window_spectra
 from edge_asd.windows import Windows
 
-EMBEDDING, SCORES = "embedding", "scores"
+EMBEDDING, SPECTRUM, SCORES = "embedding", "spectrum", "scores"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def rank_pooled(windows: np.ndarray, r: float) -> np.ndarray:
 
 VIEWS: Mapping[str, View] = {
     EMBEDDING: View("cosine", lambda contract: contract.embedding_size, None, {}),
-    "spectrum": View("spread", lambda contract: 2 * contract.features.n_mels, window_spectra, {}),
+    SPECTRUM: View("spread", lambda contract: 2 * contract.features.n_mels, window_spectra, {}),
     "ranked": View("spread", lambda contract: contract.features.n_mels, rank_pooled, {"r": (0.99, 0.0, 2.0)}),
     SCORES: View("given", lambda contract: len(contract.outputs), None, {}),
 }

@@ -111,6 +111,13 @@ def test_a_budget_that_holds_nothing_is_refused(
     assert not (tmp_path / "a.asd").exists()
 
 
+def test_a_budget_that_holds_nothing_is_refused_before_anything_is_heard(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sources, "open_microphone", lambda *args, **kwargs: pytest.fail("it listens"))
+    words = ["--device", "mic0", "--bank-budget", "1", "--out", str(tmp_path / "a.asd")]
+    assert main(["enroll", *words]) == 65
+    assert "bank budget of 1 bytes: one window takes" in capsys.readouterr().err
+
+
 def test_statistics_alone_are_enrolled_scored_and_watched_without_a_network(steady_sound, tmp_path, capsys) -> None:
     soundfile.write(tmp_path / "normal.wav", steady_sound(61.0), RATE_HZ)
     soundfile.write(tmp_path / "faulty.wav", steady_sound(12.0, seed=1, tone_hz=3000.0), RATE_HZ)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from edge_asd.bank import DEFAULT_METHOD, METHODS, unit_vectors
 from edge_asd.bundle.bundle import Bundle, load_bundle, save_bundle
 from edge_asd.config.settings import ModelConfig, fields_of
+from edge_asd.contract import LogMelSpec, ModelContract
 from edge_asd.enrolment.enrol import Enrolment
-from edge_asd.enrolment.retention import Retention
+from edge_asd.enrolment.retention import Retention, check_budget
 from edge_asd.errors import DataError
 from edge_asd.normal import NormalSound
 from edge_asd.scorers import cross_fitted, parse_scorers
@@ -83,6 +86,21 @@ def test_a_large_budget_drops_nothing(heard) -> None:
 def test_a_budget_below_one_window_is_refused_with_its_size(heard) -> None:
     with pytest.raises(DataError, match=rf"bank budget of {WINDOW_BYTES - 1} bytes: one window takes {WINDOW_BYTES}"):
         Retention(DEFAULT, *heard, budget_bytes=WINDOW_BYTES - 1)
+
+
+@pytest.mark.parametrize("scorers", ["embedding:knn+spectrum:knn", "embedding:lof+ranked:white", "spectrum:gmm"])
+def test_the_least_budget_is_known_before_a_window_is_heard(scorers: str) -> None:
+    contract = ModelContract("tiny", "1", LogMelSpec(n_mels=16), embedding_size=WIDTH)
+    specs = parse_scorers(scorers)
+    rng = np.random.default_rng(1)
+    spectra_db = rng.standard_normal((N, SPECTRUM_BYTES)).astype(np.float32)
+    views = {spec.features: rng.standard_normal((N, spec.width(contract))).astype(np.float32) for spec in specs}
+    retention = Retention(specs, {**views, "spectrum": spectra_db}, spectra_db, np.zeros(N, bool), 600)
+    with pytest.raises(DataError, match="one window takes") as refused:
+        check_budget(specs, contract, 1)
+    least = int(re.search(r"takes (\d+)", refused.value.message)[1])
+    check_budget(specs, contract, least)
+    assert least <= retention.taken_bytes() / retention.n_kept
 
 
 @pytest.mark.parametrize("method", METHODS)
