@@ -27,7 +27,7 @@ def show_plan(recipe: Recipe, args: argparse.Namespace) -> int:
 
     torch.set_num_threads(args.threads)
     device = chosen_device(args.device)
-    if args.data is None and args.teacher is not None:
+    if args.data is None:
         check_generated(recipe, args.teacher)
     published_weights(build_network(recipe).published, recipe.weights, note)
     found = machine_clips(args.data, recipe.recordings) if args.data is not None else None

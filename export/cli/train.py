@@ -99,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
     from export.sound.sources import generated, recorded
     from export.training.device import chosen_device
     from export.training.parallel import Processes, started
+    from export.training.run_folder import check_place
     from export.training.train import run_key, train
 
     recipe = load_recipe(args.recipe)
@@ -107,6 +108,8 @@ def run(args: argparse.Namespace) -> int:
     if args.data is not None and args.teacher is not None:
         raise UsageError("a teacher listens to generated sound only", remedy="give --data or --teacher")
     recipe = dataclasses.replace(recipe, weights={**recipe.weights, **dict(args.weights)})
+    if args.out is not None:
+        check_place(args.out)
     if args.dry_run:
         return show_plan(recipe, args)
     if args.out is None:

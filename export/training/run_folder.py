@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from edge_asd.atomic import write_atomically
-from edge_asd.errors import DataError, MissingInputError
+from edge_asd.errors import DataError, MissingInputError, UsageError
 from export.networks.network import Network
 from export.networks.registry import build_network
 from export.recipe import Recipe
@@ -117,6 +117,13 @@ class RunFolder:
         if not self._writes:
             return
         write_atomically(self.path / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
+
+
+def check_place(path: Path) -> None:
+    """Raise UsageError where no run can be written, because `path` or what it lies in is a file."""
+    there = next((place for place in (path, *path.parents) if place.exists()), path)
+    if there.exists() and not there.is_dir():
+        raise UsageError(f"--out {path}: {there} is a file", remedy="name a directory for the run, such as run/")
 
 
 def load_state(folder: Path) -> tuple[Network, Recipe, dict[str, Any]]:

@@ -121,6 +121,24 @@ def test_a_missing_teacher_and_augmentation_that_needs_recordings_are_told(tmp_p
     assert "--data" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--recipe", "mfn-128", "--out", "{files}/r"], 66, "follows a teacher and none is given; give --teacher"),
+        (["--recipe", "mfn-128", "--teacher", "nope", "--out", "{files}/r"], 66, "teacher 'nope' does not exist"),
+        (["--recipe", "mfn-classes", "--out", "{files}/r"], 78, "give recordings with --data"),
+        (["--recipe", "vit-384", "--out", "{files}/fan.asd"], 2, "fan.asd is a file; name a directory"),
+        (["--recipe", "vit-384", "--out", "{files}/fan.asd/r"], 2, "fan.asd is a file; name a directory"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(words, code, said, dry, tmp_path, capsys):
+    (tmp_path / "fan.asd").write_bytes(b"a bundle")
+    assert main(["train", *(word.format(files=tmp_path) for word in words), *dry]) == code
+    assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["fan.asd"]
+
+
 def test_without_the_extra_the_one_install_is_named(monkeypatch, capsys, tmp_path):
     real = export.extra.importlib.util.find_spec
     monkeypatch.setattr(
