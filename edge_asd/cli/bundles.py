@@ -1,4 +1,4 @@
-"""Which bundle a command means."""
+"""Which bundle, or model to make one with, a command means."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from edge_asd.errors import ConfigError, DataError, UsageError
 if TYPE_CHECKING:
     from edge_asd.bundle.bundle import Bundle
     from edge_asd.inference.engine import Engine
+    from edge_asd.model_package import Model
 
 
 def bundle_path(config: Config) -> Path:
@@ -40,6 +41,23 @@ def opened_bundle(config: Config, path: Path | None = None) -> Bundle:
     if engine.accelerator != "none" and opened.normal.uses_network and "-" not in opened.embedder.runtime:
         note(f"warning: {engine.accelerator} cannot be used here ({opened.embedder.runtime}): the CPU runs the network")
     return opened
+
+
+def model_to_enrol(config: Config) -> Model:
+    """The model that is set, in the precision that is set, for the runtime that is set. Errors as `load_model`'s."""
+    from edge_asd.inference import runnable_formats
+    from edge_asd.model_package import DEFAULT_PACKAGE, leading, load_model, read_manifest
+
+    package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
+    formats = runnable_formats(config.model.runtime)
+    try:
+        return load_model(package, config.model.precision, formats)
+    except UsageError as error:
+        held = leading(read_manifest(package))
+        others = sorted({precision for name in formats for precision in held.get(name, {})})
+        if not others:
+            raise
+        raise UsageError(error.message, remedy=f"{error.remedy}: give --precision {' or '.join(others)}") from error
 
 
 def bundle_check(public_key: str | None, bundle: Path) -> Callable[[bytes], None] | None:

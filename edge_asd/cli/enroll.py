@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_asd.cli.append import add_append_flags, run_append
-from edge_asd.cli.bundles import engine_of
+from edge_asd.cli.bundles import engine_of, model_to_enrol
 from edge_asd.cli.options import add_config_flags, add_settings, loaded_config, printed_config
 from edge_asd.cli.parsing import Subparsers, duration_s, new_command, percentile
 from edge_asd.cli.progress import note
@@ -132,13 +132,11 @@ def run(args: argparse.Namespace) -> int:
     from edge_asd.bundle.bundle import save_bundle
     from edge_asd.calibration.allowance import parse_allowance
     from edge_asd.enrolment.enrol import DEFAULT_CLIP_PERCENTILE, DEFAULT_SMOOTHING_S, Enrolment
-    from edge_asd.inference import load_embedder, runnable_formats
-    from edge_asd.model_package import DEFAULT_PACKAGE, load_model
+    from edge_asd.inference import load_embedder
     from edge_asd.scorers import default_scorers, parse_scorers, uses_network
 
     config = loaded.config
-    package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
-    model = load_model(package, config.model.precision, runnable_formats(config.model.runtime))
+    model = model_to_enrol(config)
     scorers = parse_scorers(args.scorer or default_scorers(model.contract))
     if args.section is not None:
         model = model.for_section(args.section)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,13 +16,11 @@ if TYPE_CHECKING:
 
 def listener_of(scorer: str | None, config: Config) -> Listener:
     """How clips are heard where cases are enrolled."""
+    from edge_asd.cli.bundles import model_to_enrol
     from edge_asd.evaluation.reader import Listener
-    from edge_asd.inference import runnable_formats
-    from edge_asd.model_package import DEFAULT_PACKAGE, load_model
     from edge_asd.scorers import default_scorers, parse_scorers
 
-    package = Path(config.model.package) if config.model.package else DEFAULT_PACKAGE
-    model = load_model(package, config.model.precision, runnable_formats(config.model.runtime))
+    model = model_to_enrol(config)
     specs = parse_scorers(scorer or default_scorers(model.contract))
     if config.detector.step_s is not None:
         model = model.with_step(config.detector.step_s)

@@ -36,6 +36,17 @@ def sounds(tmp_path_factory: pytest.TempPathFactory, steady_sound) -> Path:
     return folder
 
 
+def test_a_package_without_the_precision_says_how_to_take_another(
+    package: Path, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["--model", str(package), "--out", str(tmp_path / "fan.asd"), str(sounds / "normal0.wav")]
+    assert main(["enroll", *words]) == 2
+    assert "no int8 network" in (said := capsys.readouterr().err)
+    assert "it holds fp32 (onnx): give --precision fp32" in said
+    assert main(["enroll", *words, "--precision", "fp32", "--runtime", "onnxruntime", "--section", "none"]) == 65
+    assert "section 'none'" in capsys.readouterr().err
+
+
 def test_enrolled_run_and_scored(package: Path, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     bundle = str(tmp_path / "fan.asd")
     normal = [str(sounds / f"normal{i}.wav") for i in range(6)]
