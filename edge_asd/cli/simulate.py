@@ -32,11 +32,14 @@ def add_parser(subparsers: Subparsers) -> None:
         "--dcase2022", required=True, type=Path, metavar="DIR", help="where to; empty, or made by the command"
     )
     parser.add_argument(
-        "--machines", metavar="A,B", help="only these (ToyCar,ToyTrain,bearing,fan,gearbox,slider,valve)"
+        "--machines",
+        type=_machines,
+        metavar="A,B",
+        help="only these (ToyCar,ToyTrain,bearing,fan,gearbox,slider,valve)",
     )
     parser.add_argument("--sections", type=_sections, metavar="0-5", help='only these: "0", "0,3" or "0-2" (0-5)')
     parser.add_argument(
-        "--clips", type=_count, default=8, metavar="N", help="training clips of the source domain, a section (8)"
+        "--clips", type=_some, default=8, metavar="N", help="training clips of the source domain, a section (8)"
     )
     parser.add_argument(
         "--target-clips", type=_count, default=2, metavar="N", help="training clips of the target domain, a section (2)"
@@ -55,12 +58,11 @@ def run(args: argparse.Namespace) -> int:
     from edge_asd.simulator.dataset_folder import write_dcase2022
     from edge_asd.simulator.dcase2022 import MACHINES, SECTIONS, Counts
 
-    machines = list(MACHINES if args.machines is None else dict.fromkeys(args.machines.split(",")))
     progress = Progress(1.0)
     try:
         made = write_dcase2022(
             args.dcase2022,
-            machines=machines,
+            machines=MACHINES if args.machines is None else args.machines,
             sections=SECTIONS if args.sections is None else args.sections,
             counts=Counts(args.clips, args.target_clips, args.test_clips),
             clip_s=args.clip_s,
@@ -77,6 +79,23 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _machines(text: str) -> list[str]:
+    """ "fan,valve" -> ["fan", "valve"]. Raises argparse.ArgumentTypeError."""
+    from edge_asd.simulator.dcase2022 import MACHINES
+
+    named = list(dict.fromkeys(text.split(",")))
+    for name in named:
+        if name not in MACHINES:
+            raise argparse.ArgumentTypeError(f"no machine {name!r} in the set; choose of {','.join(MACHINES)}")
+    return named
+
+
+def _some(text: str) -> int:
+    if (count := _count(text)) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of 1 or more")
+    return count
+
+
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r} is no number of 0 or more")
@@ -85,6 +104,8 @@ def _count(text: str) -> int:
 
 def _sections(text: str) -> list[str]:
     """ "0-2,5" -> ["00", "01", "02", "05"]. Raises argparse.ArgumentTypeError."""
+    from edge_asd.simulator.dcase2022 import SECTIONS
+
     numbers: dict[int, None] = {}
     for part in text.split(","):
         first, _, last = part.partition("-")
@@ -93,4 +114,8 @@ def _sections(text: str) -> list[str]:
         numbers |= dict.fromkeys(range(int(first), min(int(last or first), 99) + 1))
     if not numbers:
         raise argparse.ArgumentTypeError(f"{text!r} names no sections; write 0, 0,3 or 0-5")
-    return [f"{number:02d}" for number in numbers]
+    sections = [f"{number:02d}" for number in numbers]
+    for section in sections:
+        if section not in SECTIONS:
+            raise argparse.ArgumentTypeError(f"no section {section!r} in the set; choose of {','.join(SECTIONS)}")
+    return sections

@@ -141,7 +141,8 @@ class Counts:
     def __post_init__(self) -> None:
         if self.source < 1 or self.target < 0 or self.test < 0:
             raise DataError(
-                f"simulator: {self} is no set of clips", remedy="give source 1 or more, the others 0 or more"
+                f"simulator: {self.source} source, {self.target} target and {self.test} test clips are no set",
+                remedy="give 1 or more of the source, 0 or more of the others",
             )
 
 

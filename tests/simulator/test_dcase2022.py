@@ -117,11 +117,12 @@ def test_what_was_made_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
-        (("--machines", "fan,pump"), 65, "pump"),
-        (("--sections", "7"), 65, "'07'"),
+        (("--machines", "fan,pump"), 2, "no machine 'pump' in the set; choose of ToyCar,"),
+        (("--machines", ""), 2, "no machine ''"),
+        (("--sections", "7"), 2, "no section '07' in the set; choose of 00,01,"),
         (("--sections", "3-"), 2, "3-"),
         (("--sections", "4-2"), 2, "4-2"),
-        (("--clips", "0"), 65, "source=0"),
+        (("--clips", "0"), 2, "'0' is no number of 1 or more"),
         (("--clips", "-1"), 2, "-1"),
         (("--clip-s", "0"), 2, "0"),
     ],
@@ -147,6 +148,8 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
         write_dcase2022(tmp_path / "nowhere" / "set")
     with pytest.raises(DataError, match="no clip"):
         write_dcase2022(tmp_path / "other", clip_s=0.0)
+    with pytest.raises(DataError, match="0 source, 2 target and 2 test clips are no set"):
+        Counts(source=0)
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
