@@ -141,13 +141,21 @@ def _undo(args: argparse.Namespace) -> int:
 
 def _undo_adaptation(args: argparse.Namespace) -> int:
     from edge_asd.enrolment.adaptation import state_paths
+    from edge_asd.state import SERVICE_DIRECTORY, STATE_VARIABLE
 
     path: Path = args.undo_adaptation
     if args.append is not None or args.undo is not None or args.out is not None or args.clips:
         raise UsageError("--undo-adaptation forgets what was adapted and nothing else", remedy="give it alone")
-    found = [place for place in state_paths(path, os.environ) if place.exists()]
+    places = state_paths(path, os.environ)
+    found = [place for place in places if place.exists()]
     if not found:
-        raise MissingInputError(f"{path}: nothing was adapted", remedy="as root, for a service: set STATE_DIRECTORY")
+        looked = " and ".join(map(str, places))
+        service = f"sudo env {STATE_VARIABLE}={SERVICE_DIRECTORY} edge-asd enroll --undo-adaptation {path}"
+        told = bool(os.environ.get(STATE_VARIABLE))
+        raise MissingInputError(
+            f"{path}: nothing was adapted ({looked} is not there)",
+            remedy="" if told else f"what the service adapted lies elsewhere: {service}",
+        )
     try:
         for place in found:
             place.unlink()

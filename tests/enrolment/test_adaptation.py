@@ -150,7 +150,12 @@ def test_what_was_admitted_outlasts_a_restart_and_is_taken_back(
     assert main(["enroll", "--undo-adaptation", str(bundle)]) == 0
     assert not path.exists()
     assert main(["enroll", "--undo-adaptation", str(bundle)]) == 66
-    assert "nothing was adapted" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"nothing was adapted ({path} is not there)" in said
+    assert f"sudo env STATE_DIRECTORY=/var/lib/edge-asd edge-asd enroll --undo-adaptation {bundle}\n" in said
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    assert main(["enroll", "--undo-adaptation", str(bundle)]) == 66
+    assert "sudo" not in capsys.readouterr().err
 
 
 def test_a_file_of_another_bundle_or_damaged_is_refused(tiny_bundle: Bundle, steady_sound, tmp_path: Path) -> None:
