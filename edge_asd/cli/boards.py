@@ -14,7 +14,7 @@ from pathlib import Path
 
 from edge_asd.bench.board import describe
 from edge_asd.cli.checks import Finding
-from edge_asd.config.nearest import nearest
+from edge_asd.cli.parsing import choice
 from edge_asd.errors import UsageError
 
 PACKAGE = "firmware_configs"
@@ -58,7 +58,7 @@ def load_board(name: str) -> Board:
     import yaml
 
     if name not in (known := board_names()):
-        raise UsageError(f"no board is called {name!r}", remedy=f"did you mean {nearest(name, known)!r}?")
+        raise UsageError(f"no board is called {name!r}", remedy=choice(name, known))
     text = (resources.files(PACKAGE) / name / "board.yaml").read_text(encoding="utf-8")
     return Board(name=name, **yaml.safe_load(text))
 

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from edge_asd import __version__
 from edge_asd.cli import INTERRUPTED
-from edge_asd.cli.parsing import EXIT_CODES, Parser, with_signed_values
+from edge_asd.cli.parsing import EXIT_CODES, Parser, choice, with_signed_values
 from edge_asd.cli.progress import note
-from edge_asd.config.nearest import nearest
 from edge_asd.errors import EdgeAsdError, MissingInputError, StorageError, UsageError
 
 if TYPE_CHECKING:
@@ -91,9 +90,7 @@ def _dispatch(words: list[str]) -> int:
     extra = _extra_commands() if command not in COMMANDS else {}
     if command is not None and command not in COMMANDS and command not in extra:
         known = [*COMMANDS, *extra]
-        raise UsageError(
-            f"unknown command {command!r}", remedy=f"did you mean {nearest(command, known)!r}? See edge-asd --help"
-        )
+        raise UsageError(f"unknown command {command!r}", remedy=f"{choice(command, known)} (see edge-asd --help)")
     parser = Parser(
         prog="edge-asd",
         description="Hears a machine, learns its normal sound and says when it is wrong.",

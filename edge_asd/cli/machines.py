@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_asd.cli.bundles import bundle_path
-from edge_asd.config import Config, nearest
+from edge_asd.cli.parsing import choice
+from edge_asd.config import Config
 from edge_asd.config.settings import AudioConfig, MachineConfig
 from edge_asd.errors import ConfigError, UsageError
 
@@ -36,7 +37,7 @@ def watched(config: Config, chosen: str | None, flags: Mapping[str, object]) -> 
     """
     if chosen is not None and chosen not in config.machines:
         known = list(config.machines)
-        hint = f"did you mean {nearest(chosen, known)!r}?" if known else "name machines in the config file"
+        hint = choice(chosen, known) if known else "name machines in the config file"
         raise UsageError(f"no machine is called {chosen!r}", remedy=hint)
     if not config.machines:
         path = bundle_path(config)

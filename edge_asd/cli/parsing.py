@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn, TypeAlias
 
-from edge_asd.config.nearest import nearest
 from edge_asd.errors import UsageError
 from edge_asd.formats import bytes_meant
 
@@ -39,8 +38,25 @@ class Parser(argparse.ArgumentParser):
         if not word.startswith("-"):
             raise UsageError(f"unexpected argument {word!r}", remedy=f"see {self.prog} --help")
         known = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", self.format_help())))
-        meant = nearest(word.split("=")[0], known)
-        raise UsageError(f"unknown flag {word}", remedy=f"did you mean {meant}? See {self.prog} --help")
+        meant = near(word.split("=")[0], known)
+        hint = f"did you mean {meant}? See" if meant else "see"
+        raise UsageError(f"unknown flag {word}", remedy=f"{hint} {self.prog} --help")
+
+
+def near(word: str, known: Iterable[str]) -> str | None:
+    """Of `known`, the word that `word` is a misspelling of; None where it is like none of them."""
+    import difflib
+
+    # Dashes would make any two flags alike.
+    spelt = {name.lower().lstrip("-"): name for name in known}
+    found = difflib.get_close_matches(word.lower().lstrip("-"), list(spelt), n=1)
+    return spelt[found[0]] if found else None
+
+
+def choice(word: str, known: Sequence[str]) -> str:
+    """The remedy for a word that is none of `known` (not empty): the one that is near, else all of them."""
+    meant = near(word, known)
+    return f"did you mean {meant!r}?" if meant else f"choose of {', '.join(known)}"
 
 
 def with_signed_values(words: Sequence[str]) -> list[str]:

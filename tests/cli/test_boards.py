@@ -9,7 +9,7 @@ import pytest
 
 from edge_asd.bench.board import THROTTLED_FILE
 from edge_asd.cli import main
-from edge_asd.cli.boards import Finding, examine_board, load_board
+from edge_asd.cli.boards import Finding, board_names, examine_board, load_board
 
 PI = {
     "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
@@ -72,3 +72,6 @@ def test_the_command_tells_it_and_an_unknown_board_is_a_usage_error(capsys: pyte
     assert "power mode" in names and "I2S microphone" not in names
     assert main(["doctor", "--board", "pi44"]) == 2
     assert "did you mean 'pi4'" in capsys.readouterr().err
+    assert main(["doctor", "--board", "nosuch"]) == 2
+    said = capsys.readouterr().err
+    assert "did you mean" not in said and f"choose of {', '.join(board_names())}" in said

@@ -66,6 +66,8 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["scor"], "did you mean 'score'?"),
         (["enrol", "x.wav"], "did you mean 'enroll'?"),
+        (["frobnicate"], "unknown command 'frobnicate'; choose of devices, enroll, run, score,"),
+        (["run", "--frobnicate"], "unknown flag --frobnicate; see edge-asd run --help"),
         (["run", "--bundel", "x"], "did you mean --bundle?"),
         (["run", "--bundle=x", "--devcie=mic0"], "did you mean --device?"),
         (["devices", "--jsn"], "did you mean --json?"),

@@ -43,6 +43,8 @@ def test_one_machine_is_chosen_and_flags_are_said_of_it() -> None:
         watched(config, None, {"audio.device": "mic7"})
     with pytest.raises(UsageError, match=r"no machine is called 'pmup'; did you mean 'pump'"):
         watched(config, "pmup", {})
+    with pytest.raises(UsageError, match=r"no machine is called 'saw'; choose of fan, pump"):
+        watched(config, "saw", {})
 
 
 def test_two_machines_that_claim_one_microphone_are_a_wrong_config() -> None:
