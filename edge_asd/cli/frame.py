@@ -68,10 +68,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         if _debugging():
             traceback.print_exc()
         where = " ".join(str(error).split()) or "no details"
-        note(
-            f"fault in edge-asd itself: {type(error).__name__}: {where}; "
-            "run again with EDGE_ASD_DEBUG=1 for the traceback and report it"
-        )
+        if isinstance(error, MemoryError):
+            note(f"not enough memory: {where}; end what else runs here, or raise the limit that was set")
+        else:
+            note(
+                f"fault in edge-asd itself: {type(error).__name__}: {where}; "
+                "run again with EDGE_ASD_DEBUG=1 for the traceback and report it"
+            )
         return SOFTWARE_FAULT
 
 

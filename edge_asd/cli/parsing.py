@@ -17,7 +17,8 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[Parser]"
 EXIT_CODES = """\
 exit codes:
   0 ok    2 usage    65 bad data    66 missing input    69 device or library not there
-  70 fault of edge-asd    74 read or write failed    78 bad config    130 interrupted"""
+  70 fault of edge-asd, or no memory    74 read or write failed    78 bad config
+  130 interrupted"""
 
 
 class Parser(argparse.ArgumentParser):

@@ -125,6 +125,11 @@ def failing(error: BaseException) -> object:
         (OSError(28, "No space left on device", "log"), 74, "edge-asd: log: No space left on device\n"),
         (PermissionError(13, "Permission denied", "log"), 74, "edge-asd: log: Permission denied\n"),
         (KeyboardInterrupt(), 130, "edge-asd: interrupted\n"),
+        (
+            MemoryError("Unable to allocate 1 MiB"),
+            70,
+            "edge-asd: not enough memory: Unable to allocate 1 MiB; end what",
+        ),
         (RuntimeError("two\nlines"), 70, "RuntimeError: two lines; run again with EDGE_ASD_DEBUG=1"),
     ],
 )
