@@ -22,6 +22,8 @@ FILE = "status.json"
 DIRECTORY_VARIABLE = "RUNTIME_DIRECTORY"
 DEFAULT_DIRECTORY = Path("/run/edge-asd")
 LISTENING, ENDED = "listening", "ended"
+SCORES_EVERY_S = 1.0
+"""However many machines there are; the file costs as much as a tenth of what a machine's window does."""
 STALE_S = 120.0
 """A service that wrote nothing for so long is hung or gone: longer than the longest pause between two attempts."""
 
@@ -34,7 +36,7 @@ def status_path(environment: Mapping[str, str]) -> Path:
 
 
 class StatusSink:
-    """Writes the status file on every score and event.
+    """Writes the status file on every event and change, and on other scores once a second.
 
     path: of the file. machines: name -> path of its bundle.
     clock: UTC seconds; monotonic: seconds that never jump, the same for every process of this boot.
@@ -54,6 +56,7 @@ class StatusSink:
         self._monotonic = monotonic
         self._disk = disk
         self._began_s = monotonic()
+        self._written_s = -SCORES_EVERY_S
         self._status: dict[str, Any] = {"version": __version__, "pid": os.getpid(), "since": iso_utc(clock())}
         self._machines: dict[str, dict[str, Any]] = {
             name: {"state": "starting", "bundle": bundle, "alarm": None} for name, bundle in machines.items()
@@ -62,6 +65,7 @@ class StatusSink:
     def write(self, record: Record) -> None:
         """Take one record."""
         machine = self._machines.setdefault(record.machine, {"alarm": None})
+        before = machine.get("state"), machine["alarm"]
         if isinstance(record, ScoreRecord):
             machine.update(
                 state=LISTENING,
@@ -85,7 +89,9 @@ class StatusSink:
                 health.pop(record.kind, None)
         elif isinstance(record, SummaryRecord):
             machine.update(state=ENDED, reason=record.reason)
-        self._put()
+        like_before = isinstance(record, ScoreRecord) and (machine.get("state"), machine["alarm"]) == before
+        if not like_before or self._monotonic() - self._written_s >= SCORES_EVERY_S:
+            self._put()
 
     def close(self) -> None:
         """The service ends in order: nothing is left that could be taken for a running one."""
@@ -93,7 +99,7 @@ class StatusSink:
             self._path.unlink()
 
     def _put(self) -> None:
-        now_s = self._monotonic()
+        now_s = self._written_s = self._monotonic()
         status = {
             **self._status,
             "uptime_s": round(now_s - self._began_s, 1),

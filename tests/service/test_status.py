@@ -122,3 +122,25 @@ def test_a_sick_microphone_is_a_fault_of_a_running_service(tmp_path: Path, capsy
     assert "HEALTH hum: mains hum" in capsys.readouterr().out
     status.write(HealthRecord("fan", NOON, "hum", "end", "over"))
     assert main(["status", "--runtime-dir", str(tmp_path)]) == 0
+
+
+def test_scores_of_many_machines_are_written_once_a_second_and_what_changes_at_once(tmp_path: Path) -> None:
+    now_s = 0.0
+    machines = {name: "x.asd" for name in ("fan", "pump")}
+    status = StatusSink(tmp_path / FILE, machines, clock=lambda: NOON, monotonic=lambda: now_s)
+
+    def shown() -> tuple[float, ...]:
+        found = json.loads((tmp_path / FILE).read_bytes())["machines"]
+        return tuple(machine.get("score", -1.0) for machine in found.values())
+
+    def take(name: str, score: float, at_s: float, alarm: str | None = None) -> tuple[float, ...]:
+        nonlocal now_s
+        now_s = at_s
+        status.write(ScoreRecord(name, NOON, score, score, 50.0, False, -31.0, alarm))
+        return shown()
+
+    assert take("fan", 1.0, 10.0) == (1.0, -1.0)
+    assert take("pump", 2.0, 10.1) == (1.0, 2.0), "it begins to be heard"
+    assert take("fan", 3.0, 10.9) == (1.0, 2.0)
+    assert take("pump", 4.0, 11.1) == (3.0, 4.0)
+    assert take("fan", 80.0, 11.2, alarm="id-1") == (80.0, 4.0)
