@@ -126,7 +126,7 @@ def test_a_sick_microphone_is_a_fault_of_a_running_service(tmp_path: Path, capsy
 
 def test_scores_of_many_machines_are_written_once_a_second_and_what_changes_at_once(tmp_path: Path) -> None:
     now_s = 0.0
-    machines = {name: "x.asd" for name in ("fan", "pump")}
+    machines = dict.fromkeys(("fan", "pump"), "x.asd")
     status = StatusSink(tmp_path / FILE, machines, clock=lambda: NOON, monotonic=lambda: now_s)
 
     def shown() -> tuple[float, ...]:
