@@ -113,4 +113,8 @@ def session_summary(evidence: SessionEvidence, asked: float | None, clip: Thresh
             f"for), so the threshold of clips is {wider}; recordings of several days named as such (enroll --sessions) "
             "narrow it, --session-allowance none takes it away"
         )
+    elif widening > 1.0:
+        text = f"{heard}: nothing is allowed for other days, because these scorers measure no distances" + (
+            "; --session-allowance does nothing for them" if asked is not None else ""
+        )
     return {**evidence.to_dict(), "asked": asked, "widening": round(widening, 4), "text": text}

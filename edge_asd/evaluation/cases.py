@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,13 +63,15 @@ def read_cases(path: Path, *, enrolled: bool = False) -> list[Case]:
     Paths are relative to the file. enrolled: bundles stand ready, so cases need no enrol rows.
 
     Raises MissingInputError (the file, or a clip it names), StorageError, DataError (a column, role, label or onset
-    that cannot be, an anomaly among the enrolment, a case without enrolment or test clips), always naming the line.
+    that cannot be, an anomaly among the enrolment, a test clip of a case named twice, a case without enrolment or test
+    clips), always naming the line.
     """
     path = Path(path)
     if not path.is_file():
         raise MissingInputError(f"{path}: no such file")
     enrol: dict[str, list[CaseClip]] = {}
     test: dict[str, list[CaseClip]] = {}
+    tested: dict[tuple[str, str], tuple[int, bool]] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
@@ -82,6 +85,11 @@ def read_cases(path: Path, *, enrolled: bool = False) -> list[Case]:
                 if not row["case"]:
                     raise DataError(f"{where}: the case has no name")
                 clip = _clip(row, path.parent, where)
+                if row["role"] == "test":
+                    before = tested.setdefault(
+                        (row["case"], os.path.normpath(clip.file)), (reader.line_num, clip.anomalous)
+                    )
+                    _refuse_second(before, reader.line_num, clip, where)
                 enrol.setdefault(row["case"], [])
                 test.setdefault(row["case"], [])
                 (enrol if row["role"] == "enrol" else test)[row["case"]].append(clip)
@@ -110,6 +118,16 @@ def _clip(row: dict[str, str], base: Path, where: str) -> CaseClip:
     onset_s = _onset_s(row.get(ONSET_COLUMN), where)
     domain, group = sys.intern(row["domain"]), sys.intern(row["group"])
     return CaseClip(str(clip_path), row["label"] == "anomaly", domain, group, onset_s)
+
+
+def _refuse_second(before: tuple[int, bool], line: int, clip: CaseClip, where: str) -> None:
+    """Raise DataError for a test clip that the case had on another line: it would count twice, or against itself."""
+    first, anomalous = before
+    if first == line:
+        return
+    if anomalous != clip.anomalous:
+        raise DataError(f"{where}: {clip.file} was labelled otherwise on line {first}", remedy="keep the right one")
+    raise DataError(f"{where}: {clip.file} is tested on line {first} already", remedy="leave one of them out")
 
 
 def _onset_s(text: str | None, where: str) -> float | None:

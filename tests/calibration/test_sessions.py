@@ -142,3 +142,6 @@ def test_a_person_is_told_what_was_assumed() -> None:
     assert (asked["widening"], asked["text"]) == (1.0, "")
     asked = session_summary(SessionEvidence(), 2.5, clip)
     assert "2.5 times are allowed for" in asked["text"] and "narrows" not in asked["text"]
+    no_distance = dataclasses.replace(clip, threshold=clip.plain)
+    assert "nothing is allowed for other days" in session_summary(SessionEvidence(), None, no_distance)["text"]
+    assert "--session-allowance does nothing" in session_summary(SessionEvidence(), 3.0, no_distance)["text"]

@@ -56,6 +56,8 @@ GOOD = [("fan", "enrol", "a.wav", "normal", "", ""), ("fan", "test", "b.wav", "a
         ([("fan", "enrol", "a.wav", "anomaly", "", "")], COLUMNS, DataError, "an anomaly among the enrolment"),
         ([("fan", "enrol", "gone.wav", "normal", "", "")], COLUMNS, MissingInputError, "line 2: .*gone.wav"),
         ([("fan", "enrol")], COLUMNS, DataError, "fewer fields"),
+        ([*GOOD, GOOD[1]], COLUMNS, DataError, "line 4: .*b.wav is tested on line 3 already"),
+        ([*GOOD, ("fan", "test", "./b.wav", "normal", "", "")], COLUMNS, DataError, "labelled otherwise on line 3"),
         (GOOD[:1], COLUMNS, DataError, "no test rows"),
         (GOOD[1:], COLUMNS, DataError, "no enrol rows"),
         ([], COLUMNS, DataError, "no cases"),
@@ -73,7 +75,8 @@ def test_bad_case_files_are_named(
 def test_a_case_file_keeps_roles_labels_and_groups(tmp_path: Path) -> None:
     for name in ("a.wav", "b.wav"):
         (tmp_path / name).write_bytes(b"")
-    (case,) = read_cases(_write(tmp_path / "cases.csv", GOOD))
+    other = [("pump", *row[1:]) for row in GOOD]
+    case, _ = read_cases(_write(tmp_path / "cases.csv", [*GOOD, *other]))
     assert (case.name, len(case.enrol), len(case.test)) == ("fan", 1, 1)
     assert case.test[0].anomalous
     assert (case.test[0].domain, case.test[0].group) == ("target", "g")
