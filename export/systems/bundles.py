@@ -7,6 +7,7 @@ training clips are heard again.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,6 +29,7 @@ DATA = "data.txt"
 """File of a run: the data set's directory."""
 MOST_WINDOWS = 256
 WINDOWS_PER_CLIP = 4
+KEEP_FLOAT = "export it as it is, with --precision fp32"
 Note = Callable[[str], None]
 
 
@@ -64,7 +66,8 @@ def in_int8(paths: Sequence[Path], data: Path | None, note: Note = lambda line: 
     """Every bundle with its graphs in int8 where that holds; those that share a network share the choice.
 
     data: the data set they were enrolled with; None: the one their run names. A bundle whose sound is not at hand stays
-    as it is, and that is said.
+    as it is, and that is said. Raises DataError for a bundle that knows sound the data set has not, before any work,
+    and for a data set with more or fewer clips than it was enrolled with.
     """
     bundles = {path: load_bundle(path) for path in paths}
     made = dict(bundles)
@@ -74,8 +77,14 @@ def in_int8(paths: Sequence[Path], data: Path | None, note: Note = lambda line: 
             networks = tuple(network.data for network in bundle.model.graphs.values())
             groups.setdefault(networks, []).append(path)
     read: dict[Path, MachineClips | None] = {}
+    at_hand: dict[Path, list[NamedClip]] = {}
+    for path in itertools.chain.from_iterable(groups.values()):
+        found = _clips_of(path, bundles[path], data, read)
+        if found is not None:
+            _check_nothing_appended(path, bundles[path])
+            at_hand[path] = found
     for members in groups.values():
-        clips = {path: found for path in members if (found := _clips_of(path, bundles[path], data, read)) is not None}
+        clips = {path: at_hand[path] for path in members if path in at_hand}
         for path in set(members) - set(clips):
             note(
                 f"{path.name} stays float: int8 needs the sound it was enrolled with; give its data set with --enroll "
@@ -90,7 +99,7 @@ def in_int8(paths: Sequence[Path], data: Path | None, note: Note = lambda line: 
             continue
         for path, own in clips.items():
             made[path] = enrolled_again(bundles[path], model, own)
-            note(f"{path.name}: {_compared(bundles[path], made[path])}")
+            note(f"{path.name}: {_compared(path, bundles[path], made[path])}")
     return made
 
 
@@ -144,9 +153,30 @@ def _clips_of(
     return clips
 
 
-def _compared(before: Bundle, after: Bundle) -> str:
-    """In words how the enrolment's clips rank before and after."""
+def _check_nothing_appended(path: Path, bundle: Bundle) -> None:
+    """Raises DataError for a bundle that was added to: that sound is in no data set, and enrolled again the bundle
+    would silently know it no more."""
+    added = bundle.enrolment.get("appended", [])
+    if not added:
+        return
+    undo = f"take it back (edge-asd enroll --undo {path})"
+    anew = f"remove {path} and give edge-asd train once more, which enrols it anew"
+    raise DataError(
+        f"{path}: {sum(entry['seconds'] for entry in added):.0f} s of sound were added to it (enroll --append), which "
+        "int8 would forget: it is enrolled with the data set again",
+        remedy=f"{KEEP_FLOAT}; or {undo if len(added) == 1 else anew}, export, and append on the board",
+    )
+
+
+def _compared(path: Path, before: Bundle, after: Bundle) -> str:
+    """In words how the enrolment's clips rank before and after. Raises DataError where they are not as many: what a
+    bundle knows would change with its precision."""
     one, other = (b.clip_calibration.score(b.enrolment_scores.per_clip()) for b in (before, after))
+    if len(one) != len(other):
+        raise DataError(
+            f"{path}: enrolled with {len(one)} clips, and its data set now has {len(other)}: not the same sound",
+            remedy=f"give the data set it was enrolled with (--enroll DIR); or {KEEP_FLOAT}",
+        )
     kinds = ", ".join(f"{name} {network.precision}" for name, network in after.model.graphs.items())
     leading = f"{kinds}; " if len(after.model.graphs) > 1 or EMBEDDER not in after.model.graphs else ""
     return f"{leading}its {len(one)} clips rank with a correlation of {rank_correlation(one, other):.3f} to float"

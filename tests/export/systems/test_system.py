@@ -163,6 +163,36 @@ def test_a_bundle_whose_sound_is_gone_stays_float_and_says_what_it_needs(run, tm
     ]
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_bundle_that_was_added_to_is_not_made_int8_without_that_sound(run, tmp_path, capsys, monkeypatch, times):
+    own, more = tmp_path / "run", tmp_path / "more"
+    shutil.copytree(run, own)
+    write_dcase2022(more, machines=("fan",), sections=("00", "03"), counts=Counts(20, 2, 2), seed=7)
+    bundle = own / "bundles" / "fan_00.asd"
+    for section in ("00", "03")[:times]:
+        clips = map(str, sorted((more / "fan" / "train").glob(f"section_{section}_*.wav")))
+        assert main(["enroll", "--append", str(bundle), *clips]) == 0
+    capsys.readouterr()
+    added_s = sum(entry["seconds"] for entry in load_bundle(bundle).enrolment["appended"])
+    monkeypatch.setattr("export.systems.bundles.int8_graphs", None)  # refused before any work
+    assert main(["export", "--bundle", str(own), "--target", "x86-64", "--out", str(tmp_path / "dist")]) == 65
+    said = capsys.readouterr().err
+    assert f"{bundle}: {added_s:.0f} s of sound were added" in said and "--precision fp32" in said
+    assert (f"edge-asd enroll --undo {bundle}" in said) == (times == 1)  # it takes back the last addition alone
+    assert not list((tmp_path / "dist").iterdir())
+
+
+def test_a_data_set_with_fewer_clips_than_a_bundle_was_enrolled_with_is_refused(run, dataset, tmp_path):
+    from edge_asd.errors import DataError
+    from export.systems.bundles import bundles_in, in_int8
+
+    fewer = tmp_path / "fewer"
+    shutil.copytree(dataset, fewer)
+    sorted((fewer / "fan" / "train").glob("section_00_source_*.wav"))[0].unlink()
+    with pytest.raises(DataError, match=r"fan_00\.asd: enrolled with 7 clips, .* now has 6: .*--enroll DIR.*fp32"):
+        in_int8(bundles_in(run)[:2], fewer)
+
+
 def test_a_board_that_cannot_keep_up_is_refused_with_numbers(run, capsys):
     from edge_asd.errors import UsageError
     from export.targets.budget import check_budget, load_of
