@@ -52,11 +52,14 @@ def add_parser(subparsers: Subparsers) -> None:
         "install",
         summary="write unit, config and udev rule; start the service",
         description="Write unit, config, bundle and, for a USB microphone, a udev rule; start the service and wait "
-        "for its first score. Run again, it upgrades in place and keeps the config. Needs root, or --root.",
+        "for its first score. Run again, it upgrades in place and keeps the config. Needs root, or --root.\n\n"
+        "With --root the files go into an image, where the service starts at its next boot. edge-asd itself is not put "
+        "there: --program names where the image has it.",
         examples=(
             "sudo edge-asd service install --bundle fan.asd --device mic0",
             "sudo edge-asd service install --bundle fan.asd --device mic0 --network",
-            "edge-asd service install --bundle fan.asd --device mic0 --root /mnt/card",
+            "edge-asd service install --bundle fan.asd --device mic0 --root /mnt/card "
+            "--program /opt/edge-asd/bin/edge-asd",
         ),
     )
     install.add_argument("--bundle", type=Path, required=True, metavar="FILE.asd", help="the machine's bundle")
@@ -70,7 +73,9 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     install.add_argument("--network", action="store_true", help="let the service use the network (MQTT, webhooks)")
     install.add_argument("--replace-config", action="store_true", help="write the config anew even if there is one")
-    install.add_argument("--program", metavar="PATH", help="the edge-asd to start (default: this one)")
+    install.add_argument(
+        "--program", metavar="PATH", help="the edge-asd to start, by its absolute path (default: this one)"
+    )
     uninstall = new_command(
         actions,
         "uninstall",
@@ -160,6 +165,13 @@ def _install(args: argparse.Namespace) -> int:
     if key_name is not None and config.model.public_key != str(root / files.CONFIG_DIRECTORY / key_name):
         note(f"warning: {root / files.CONFIG} does not name that key; set model.public_key: {key_name}")
     if args.root is not None:
+        for link in files.enable_in(root):
+            print(f"enabled {link}")
+        if not files.is_in(root, program):
+            note(
+                f"warning: the service will not start: the image has no {program}; install edge-asd there, "
+                "or name where the image has it with --program PATH"
+            )
         return 0
     if rule and shutil.which("udevadm"):
         _call("udevadm", "control", "--reload")

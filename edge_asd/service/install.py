@@ -6,6 +6,7 @@ Nothing here touches systemd; `edge_asd.cli.service` does. All paths are below a
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _HOMES = ("/home", "/root", "/run/user")
 """What ProtectHome=yes hides. Source: systemd.exec(5)."""
 _CARD_ID = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,14}")
 """What ALSA takes as the id of a card."""
+_WANTED_BY = re.compile(r"^WantedBy=(\S+)$", re.MULTILINE)
+"""What the unit's [Install] says starts it. Source: systemd.unit(5)."""
 
 
 @dataclass(frozen=True)
@@ -117,15 +120,41 @@ def write_files(root: Path, files: Mapping[Path, bytes]) -> list[Path]:
     return written
 
 
+def enable_in(root: Path) -> list[Path]:
+    """Make the links that start the unit below `root` at boot, as `systemctl enable` would; give those made.
+
+    Raises StorageError.
+    """
+    made = []
+    for target in _WANTED_BY.findall((root / UNIT).read_text(encoding="utf-8")):
+        link = root / UNIT.parent / f"{target}.wants" / UNIT.name
+        try:
+            if link.is_symlink() and str(link.readlink()) in (f"../{UNIT.name}", f"/{UNIT}"):
+                continue
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(f"../{UNIT.name}")
+        except OSError as error:
+            raise StorageError(f"{link}: {error.strerror}", remedy="run it as root (sudo)") from error
+        made.append(link)
+    return made
+
+
+def is_in(root: Path, program: str) -> bool:
+    """Whether `program` (absolute path) lies below `root`. A link counts: it may point to what only the image has."""
+    return os.path.lexists(root / program.lstrip("/"))
+
+
 def remove_files(root: Path, *, purge: bool) -> list[Path]:
-    """Take the service's files away; give those that were there.
+    """Take the service's files, and the links that start it at boot, away; give those that were there.
 
     purge: also its config, bundles, events and clips.
     """
     import shutil
 
     removed = []
-    wanted = [UNIT, NETWORK, UDEV]
+    links = sorted((root / UNIT.parent).glob(f"*.wants/{UNIT.name}"))
+    wanted = [*(link.relative_to(root) for link in links), UNIT, NETWORK, UDEV]
     if purge:
         wanted += [CONFIG_DIRECTORY, *STATE_DIRECTORIES]
     for relative in wanted:

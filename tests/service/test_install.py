@@ -16,7 +16,10 @@ from edge_asd.errors import DataError
 from edge_asd.service.install import CONFIG, NETWORK, UDEV, UNIT, Microphone, hidden_home, udev_rule, unit_text
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
+needs_systemctl = pytest.mark.skipif(shutil.which("systemctl") is None, reason="needs systemctl")
 USB = Microphone("mic0", "usb:0d8c:0014:C-Media_USB")
+PROGRAM = "/opt/edge-asd/bin/edge-asd"
+WANTS = UNIT.parent / "multi-user.target.wants/edge-asd.service"
 PORT = Microphone("mic0", "usb-port:1-1.2,1")
 
 
@@ -28,8 +31,10 @@ def bundle(tiny_bundle: Bundle, tmp_path: Path) -> Path:
 
 
 def install(root: Path, bundle: Path, *more: str) -> int:
-    root.mkdir(exist_ok=True)
-    words = ["--root", str(root), "--bundle", str(bundle), "--program", "/opt/edge-asd/bin/edge-asd", *more]
+    program = root / PROGRAM.lstrip("/")
+    program.parent.mkdir(parents=True, exist_ok=True)
+    program.touch()
+    words = ["--root", str(root), "--bundle", str(bundle), "--program", PROGRAM, *more]
     return main(["service", "install", *words])
 
 
@@ -91,6 +96,50 @@ def test_a_kept_config_that_is_wrong_or_names_another_bundle_is_told(
     assert install(root, bundle, "--device", "mic0") == 78
 
 
+def test_the_service_of_an_image_starts_at_its_boot(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "image"
+    assert install(root, bundle, "--device", "mic0") == 0
+    out, err = capsys.readouterr()
+    assert f"enabled {root / WANTS}\n" in out and err == ""
+    assert (root / WANTS).is_symlink() and (root / WANTS).resolve() == (root / UNIT).resolve()
+    assert install(root, bundle, "--device", "mic0") == 0
+    assert "enabled" not in capsys.readouterr().out
+    (root / WANTS).unlink()
+    (root / WANTS).symlink_to(f"/{UNIT}")  # systemctl enable
+    assert install(root, bundle, "--device", "mic0") == 0
+    assert str((root / WANTS).readlink()) == f"/{UNIT}"
+    (root / WANTS).unlink()
+    (root / WANTS).symlink_to("/nowhere")
+    assert install(root, bundle, "--device", "mic0") == 0
+    assert (root / WANTS).resolve() == (root / UNIT).resolve()
+    capsys.readouterr()
+    assert main(["service", "uninstall", "--root", str(root)]) == 0
+    assert f"removed {root / WANTS}\n" in capsys.readouterr().out
+    assert not os.path.lexists(root / WANTS)
+
+
+@needs_systemctl
+def test_systemctl_calls_the_service_of_an_image_enabled(tmp_path: Path, bundle: Path) -> None:
+    assert install(tmp_path / "image", bundle, "--device", "mic0") == 0
+    command = ["systemctl", f"--root={tmp_path / 'image'}", "is-enabled", "edge-asd.service"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "enabled\n"
+
+
+def test_a_program_that_the_image_has_not_is_told(
+    tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "image"
+    assert install(root, bundle, "--device", "mic0", "--program", "/usr/bin/edge-asd") == 0
+    err = capsys.readouterr().err
+    assert "the image has no /usr/bin/edge-asd; install edge-asd there, or name" in err and "--program" in err
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "usr/bin/edge-asd").symlink_to("/opt/only/in/the/image")
+    assert install(root, bundle, "--device", "mic0", "--program", "/usr/bin/edge-asd") == 0
+    assert "has no" not in capsys.readouterr().err
+
+
 def test_uninstall_keeps_events_unless_asked(tmp_path: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "image"
     install(root, bundle, "--device", USB.stable_name)
@@ -111,7 +160,7 @@ def test_a_bundle_that_is_none_is_refused_before_anything_is_written(tmp_path: P
     broken = tmp_path / "fan.asd"
     broken.write_bytes(b"no bundle")
     assert install(tmp_path / "image", broken, "--device", "mic0") == 65
-    assert list((tmp_path / "image").iterdir()) == []
+    assert [path.name for path in (tmp_path / "image").iterdir()] == ["opt"]
     assert install(tmp_path / "image", tmp_path / "none.asd", "--device", "mic0") == 66
 
 
