@@ -21,7 +21,8 @@ float. A second export to the same --out adds its file to the package, so that o
 
 --target turns a bundle into one archive with all that a board needs, which installs there without a network.
 
-`edge-asd export verify MODEL` proves that all of a package's forms give the same results."""
+`edge-asd export verify MODEL` proves that all of a package's forms give the same results as its ONNX fp32, which
+must be in it."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -33,8 +34,9 @@ def add_parser(subparsers: Subparsers) -> None:
         description=DESCRIPTION,
         examples=(
             "edge-asd export --model run/best --format onnx --precision int8 --out model/",
-            "edge-asd export --model run/best --precision int8 --sensitivity --out model/",
+            "edge-asd export --model run/best --format onnx --precision fp32 --out model/",
             "edge-asd export verify model/",
+            "edge-asd export --model run/best --precision int8 --sensitivity --out model/",
             "edge-asd export --bundle fan.asd --target pi4 --out dist/",
         ),
     )

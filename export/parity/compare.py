@@ -93,6 +93,7 @@ def verify(
     progress: told what is being run.
     Raises what `chain` raises, and DataError where a file of the package does not run at all.
     """
+    links = chain(package)
     contract = model_of(REFERENCE, package).contract
     windows = [sound.windows(contract) for sound in sounds]
     probes = [sound.probes(contract) for sound in sounds]
@@ -100,7 +101,7 @@ def verify(
     ran = {REFERENCE: _run_here(REFERENCE, package, sounds, windows, probes, run)}
     cased = {REFERENCE: score_cases(REFERENCE, package, cases, progress)} if cases else {}
     rows = []
-    for link in chain(package):
+    for link in links:
         row = Row(link.name, _integer_ops(link, package))
         try:
             if link.cpu:
@@ -120,7 +121,7 @@ def verify(
         except UnavailableError as error:
             row = dataclasses.replace(row, not_run=str(error))
         rows.append(row)
-    failures = [failure for link, row in zip(chain(package), rows, strict=True) for failure in _failures(link, row)]
+    failures = [failure for link, row in zip(links, rows, strict=True) for failure in _failures(link, row)]
     return Report(contract.title, tuple(rows), tuple(failures))
 
 

@@ -82,7 +82,8 @@ def chain(package: Path) -> list[Link]:
     files = leading(manifest)
     if "fp32" not in files.get("onnx", {}):
         raise DataError(
-            f"{package}: no float ONNX network, nothing to compare with", remedy="export it: --precision fp32"
+            f"{package}: no float ONNX network, nothing to compare with",
+            remedy=f"add it: edge-asd export --model RUN/best --format onnx --precision fp32 --out {package}",
         )
     links = [Link("torch", "fp32", "torch"), REFERENCE]
     int8 = [

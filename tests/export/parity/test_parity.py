@@ -16,6 +16,7 @@ pytest.importorskip("ai_edge_litert", reason="the litert extra is not installed"
 
 import soundfile
 
+from edge_asd.cli import main
 from edge_asd.cli.parsing import Parser
 from edge_asd.errors import DataError, UnavailableError, UsageError
 from edge_asd.inference import load_embedder
@@ -149,12 +150,24 @@ def test_a_model_that_hears_the_waveform_or_gives_no_embeddings_is_refused_by_na
             chain(tmp_path / contract.name)
 
 
-def test_without_a_float_network_there_is_nothing_to_compare_with(package: Path) -> None:
+def test_without_a_float_network_there_is_nothing_to_compare_with_and_the_command_that_adds_it_is_named(
+    package: Path,
+) -> None:
     manifest = json.loads((package / "model.json").read_text())
     del manifest["files"]["onnx"]["fp32"]
     (package / "model.json").write_text(json.dumps(manifest))
+    remedy = f"add it: edge-asd export --model RUN/best --format onnx --precision fp32 --out {package}"
+    with pytest.raises(DataError, match="no float ONNX network") as refused:
+        command.run(parsed(["verify", str(package), "--no-emulation"]))
+    assert refused.value.remedy == remedy
     with pytest.raises(DataError, match="no float ONNX network"):
-        chain(package)
+        verify(package, [], emulate=False)
+
+
+def test_the_examples_of_export_make_what_verify_needs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "--help"]) == 0
+    made, verified, _ = capsys.readouterr().out.split("examples:")[1].partition("export verify model/")
+    assert verified and "--format onnx --precision fp32 --out model/" in made
 
 
 @pytest.mark.parametrize(
