@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_asd.cli.options import add_settings, loaded_config
-from edge_asd.cli.parsing import Subparsers, duration_s, new_command
+from edge_asd.cli.parsing import Subparsers, choice, duration_s, new_command
 from edge_asd.cli.progress import note
 from edge_asd.errors import UsageError
 
@@ -62,16 +62,18 @@ def run(args: argparse.Namespace) -> int:
     """List, export or mark."""
     from edge_asd.store.reading import Query, Reader, directory_to_read
 
-    named = loaded_config(args).config.store.directory
-    directory = Path(named) if named else directory_to_read(os.environ)
+    config = loaded_config(args).config
+    directory = Path(config.store.directory) if config.store.directory else directory_to_read(os.environ)
     if _marked(args, directory):
         return 0
     limit = args.limit or (None if args.since or args.until or args.export else LIMIT)
     query = Query(args.since, args.until, args.machine, args.alarms, limit)
     with Reader(directory) as reader:
+        events = reader.events(query)
+        if args.machine is not None and not events and args.machine not in config.machines:
+            _require_known(args.machine, reader)
         if args.export is not None:
             return _exported(reader, query, args.export)
-        events = reader.events(query)
     for event in events:
         print(json.dumps(event, ensure_ascii=False) if args.json else "\n".join(_lines(event)))
     if not events:
@@ -113,6 +115,13 @@ def _marked(args: argparse.Namespace, directory: Path) -> bool:
         machine, alarm = mark_alarm(directory, name, mark, flag != "unpin")
         note(f"{machine}/{alarm} is {'not pinned any more' if flag == 'unpin' else mark}")
     return bool(wanted)
+
+
+def _require_known(machine: str, reader: Reader) -> None:
+    """Raise UsageError for a machine of which nothing is kept, though something is of others."""
+    known = reader.machines()
+    if known and machine not in known:
+        raise UsageError(f"the store in {reader.directory} knows no machine {machine!r}", remedy=choice(machine, known))
 
 
 def _exported(reader: Reader, query: Query, target: Path) -> int:

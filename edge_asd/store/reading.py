@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,11 @@ class Reader:
         found.sort(key=lambda event: str(event["start"]))
         return found[-query.limit :] if query.limit else found
 
+    def machines(self) -> list[str]:
+        """Every machine of which something is kept. Raises DataError. Reads all of it."""
+        tables = " UNION ".join(f"SELECT machine FROM {table}" for table in ("alarms", "heard", "minutes"))
+        return sorted(row["machine"] for row in self._fetched(tables) if row["machine"])
+
     def minutes(self, query: Query) -> Iterator[dict[str, Any]]:
         """Scores by the minute."""
         for row in self._rows("minutes", "minute", "minute + 60", query):
@@ -79,8 +84,11 @@ class Reader:
                 values.append(value)
         limit = query.limit or -1
         statement = f"SELECT * FROM {table} WHERE {' AND '.join(conditions)} ORDER BY {begin} DESC, row DESC LIMIT ?"
+        return self._fetched(statement, (*values, limit))[::-1]
+
+    def _fetched(self, statement: str, values: Sequence[object] = ()) -> list[sqlite3.Row]:
         try:
-            return self._connection.execute(statement, (*values, limit)).fetchall()[::-1]
+            return self._connection.execute(statement, tuple(values)).fetchall()
         except sqlite3.DatabaseError as error:
             raise DataError(
                 f"{self.directory / FILE} is damaged: {error}", remedy="the next start of the service sets it aside"

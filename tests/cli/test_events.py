@@ -124,6 +124,23 @@ def test_the_list_can_be_narrowed(
     assert ("nothing happened in that time" in err) == (not ids)
 
 
+def test_a_machine_that_the_store_never_heard_of_is_told_from_one_that_was_quiet(
+    room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("--store", room, "--machine", "nope") == 2
+    out, err = capsys.readouterr()
+    assert out == "" and f"the store in {room} knows no machine 'nope'; choose of fan, pump" in err
+    assert call("--store", room, "--machine", "nope", "--export", tmp_path / "out") == 2
+    assert not (tmp_path / "out").exists()
+    capsys.readouterr()
+    assert call("--store", room, "--machine", "fan", "--since", "1d") == 0
+    assert "nothing happened in that time" in capsys.readouterr().err
+    config = tmp_path / "config.yaml"
+    config.write_text("machines: {saw: {bundle: saw.asd, device: mic0}}\n")
+    assert call("--store", room, "--machine", "saw", "--config", config) == 0
+    assert "nothing happened in that time" in capsys.readouterr().err
+
+
 def test_an_export_holds_events_scores_and_clips(
     room: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
