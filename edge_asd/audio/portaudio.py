@@ -71,7 +71,8 @@ def is_wrong_rate(error: Exception) -> bool:
 
 @functools.cache
 def _hush() -> None:
-    """Send what C libraries print on `stderr` nowhere, for good; Python, faulthandler and glibc itself write elsewhere.
+    """Send what C libraries print on `stderr` nowhere, for good, their last words before an abort or exit among it;
+    Python and faulthandler write elsewhere.
 
     ALSA and PortAudio print a line for everything they try, and PortAudio a million a minute while a driver fails to
     prepare again after an overrun: a journal, and the card it lies on, would drown. Only the stream of that name is

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn, TypeAlias
 
+from edge_asd.config.nearest import near
 from edge_asd.errors import UsageError
 from edge_asd.formats import bytes_meant
 
@@ -42,16 +43,6 @@ class Parser(argparse.ArgumentParser):
         meant = near(word.split("=")[0], known)
         hint = f"did you mean {meant}? See" if meant else "see"
         raise UsageError(f"unknown flag {word}", remedy=f"{hint} {self.prog} --help")
-
-
-def near(word: str, known: Iterable[str]) -> str | None:
-    """Of `known`, the word that `word` is a misspelling of; None where it is like none of them."""
-    import difflib
-
-    # Dashes would make any two flags alike.
-    spelt = {name.lower().lstrip("-"): name for name in known}
-    found = difflib.get_close_matches(word.lower().lstrip("-"), list(spelt), n=1)
-    return spelt[found[0]] if found else None
 
 
 def choice(word: str, known: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from edge_asd.errors import DataError, MissingInputError, StorageError
 
@@ -71,7 +72,7 @@ def read_cases(path: Path, *, enrolled: bool = False) -> list[Case]:
         raise MissingInputError(f"{path}: no such file")
     enrol: dict[str, list[CaseClip]] = {}
     test: dict[str, list[CaseClip]] = {}
-    tested: dict[tuple[str, str], tuple[int, bool]] = {}
+    tested: dict[tuple[str, str], tuple[int, CaseClip]] = {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
@@ -86,10 +87,10 @@ def read_cases(path: Path, *, enrolled: bool = False) -> list[Case]:
                     raise DataError(f"{where}: the case has no name")
                 clip = _clip(row, path.parent, where)
                 if row["role"] == "test":
-                    before = tested.setdefault(
-                        (row["case"], os.path.normpath(clip.file)), (reader.line_num, clip.anomalous)
-                    )
-                    _refuse_second(before, reader.line_num, clip, where)
+                    named = row["case"], os.path.normpath(clip.file)
+                    if named in tested:
+                        _refuse_second(clip, where, *tested[named])
+                    tested[named] = reader.line_num, clip
                 enrol.setdefault(row["case"], [])
                 test.setdefault(row["case"], [])
                 (enrol if row["role"] == "enrol" else test)[row["case"]].append(clip)
@@ -120,14 +121,11 @@ def _clip(row: dict[str, str], base: Path, where: str) -> CaseClip:
     return CaseClip(str(clip_path), row["label"] == "anomaly", domain, group, onset_s)
 
 
-def _refuse_second(before: tuple[int, bool], line: int, clip: CaseClip, where: str) -> None:
+def _refuse_second(clip: CaseClip, where: str, line: int, before: CaseClip) -> NoReturn:
     """Raise DataError for a test clip that the case had on another line: it would count twice, or against itself."""
-    first, anomalous = before
-    if first == line:
-        return
-    if anomalous != clip.anomalous:
-        raise DataError(f"{where}: {clip.file} was labelled otherwise on line {first}", remedy="keep the right one")
-    raise DataError(f"{where}: {clip.file} is tested on line {first} already", remedy="leave one of them out")
+    if before.anomalous != clip.anomalous:
+        raise DataError(f"{where}: {clip.file} was labelled otherwise on line {line}", remedy="keep the right one")
+    raise DataError(f"{where}: {clip.file} is tested on line {line} already", remedy="leave one of them out")
 
 
 def _onset_s(text: str | None, where: str) -> float | None:
